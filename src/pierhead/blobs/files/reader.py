@@ -1,0 +1,67 @@
+"""An open blob. What the page cache holds is read on the loop, the rest in a thread."""
+
+import errno
+import os
+from collections.abc import AsyncIterator
+from functools import partial
+
+from pierhead.blobs.files.work import Work
+from pierhead.errors import StorageFailed
+
+# A blob up to here is one read.
+SMALL = 64 * 1024
+# Asked of the disk at once where bytes are not in memory.
+_AHEAD = 4 * 1024 * 1024
+_NOT_NOW = (errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL)
+
+
+class FileReader:
+    size = 0
+
+    def __init__(self, *, chunk: int, work: Work) -> None:
+        self._fd = -1
+        self._chunk = chunk  # bytes
+        self._work = work
+
+    def open(self, path: str) -> None:
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.size = os.fstat(self._fd).st_size
+        if self.size > SMALL:
+            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+
+    async def read(self, start: int, length: int) -> bytes:
+        length = min(length, self._chunk)
+        data = self._cached(start, length)
+        if not data and length:
+            data = await self._work.syncing("read", length, partial(self._read, start, length))
+            if not data:
+                raise StorageFailed(f"read: the blob ends at {start} of {self.size} bytes")
+        return data
+
+    async def chunks(self, start: int, length: int) -> AsyncIterator[bytes]:
+        end = start + length
+        while start < end:
+            data = await self.read(start, end - start)
+            yield data
+            start += len(data)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _read(self, start: int, length: int) -> bytes:
+        if self.size > SMALL:
+            os.posix_fadvise(self._fd, start, _AHEAD, os.POSIX_FADV_WILLNEED)
+        return os.pread(self._fd, length, start)
+
+    def _cached(self, start: int, length: int) -> bytes:
+        """What is in memory of a range, from its start; b"" where that is nothing."""
+        buffer = bytearray(length)
+        try:
+            count = os.preadv(self._fd, [buffer], start, os.RWF_NOWAIT)
+        except OSError as error:
+            if error.errno in _NOT_NOW:
+                return b""
+            raise StorageFailed(f"read: {errno.errorcode.get(error.errno or 0)}") from error
+        return bytes(memoryview(buffer)[:count])

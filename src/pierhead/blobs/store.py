@@ -1,0 +1,109 @@
+"""The seam to whatever holds bytes: staged uploads and finished blobs under keys.
+
+A key is written once and never reused, so that a late removal can never hit new bytes.
+Which digest has which key is a row's business (`metadata`), never read from here.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from pierhead.models import Digest, Upload
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Where a staged upload stands after an append: the bytes are in the store (they survive kill -9)."""
+
+    offset: int  # bytes
+    state: bytes | None  # of the hash of [0, offset)
+    boot: str  # boot id of the machine that wrote them; another one means that they must be read again
+
+
+class Appender(Protocol):
+    """The one writer of a staged upload, from `append` to the end of its block."""
+
+    @property
+    def offset(self) -> int:
+        """Bytes handed over so far, with those of earlier requests."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Takes the next bytes; returns at once or when the store has caught up.
+
+        Raises StorageFull, StorageFailed.
+        """
+        ...
+
+    async def flush(self) -> Accepted:
+        """Everything written so far is in the store. Raises StorageFull, StorageFailed."""
+        ...
+
+    async def digest(self, algorithm: str) -> Digest:
+        """Digest of all bytes so far (flushes). Reads them again for an algorithm that was not announced."""
+        ...
+
+    async def commit(self, digest: Digest) -> str:
+        """Makes the bytes durable (through power loss) under a new key, and returns the key.
+
+        The staged bytes stay until `discard`, so that a commit that a crash cut short can be repeated.
+        Raises StorageFull, StorageFailed; a failed sync is never tried again on the same bytes.
+        """
+        ...
+
+
+class Reader(Protocol):
+    """An open blob: it stays readable even if its key is removed meanwhile."""
+
+    size: int
+
+    async def read(self, start: int, length: int) -> bytes:
+        """Some of bytes [start, start + length), at least one. Raises StorageFailed where there are none."""
+        ...
+
+    def chunks(self, start: int, length: int) -> AsyncIterator[bytes]:
+        """Bytes [start, start + length), in order. Raises StorageFailed when they end early."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class BlobStore(Protocol):
+    """Bytes. Every method raises StorageFailed where the store does, StorageFull where it is full."""
+
+    def append(
+        self, upload: Upload, refresh: Callable[[], Awaitable[Upload]] | None = None
+    ) -> AbstractAsyncContextManager[Appender]:
+        """Opens a staged upload at `upload.offset` for its only writer; staged bytes past it are discarded.
+
+        `refresh` is asked for the session's row once no other writer can move it, and that row is used
+        instead of `upload`. Restores the hash from `upload.state`; reads the staged bytes again where there
+        is none or where `upload.boot` is of an earlier boot (raises UploadUnknown unless they are what the
+        state says). Raises UploadBusy while another request writes, UploadUnknown where the staged bytes are gone.
+        """
+        ...
+
+    async def take_over(self, upload: Upload) -> None:
+        """Copies the accepted bytes of epoch `upload.epoch` into a staged file of the next epoch.
+
+        A writer of the old epoch that wakes up later cannot reach the copy. Raises UploadBusy where somebody
+        else took over and writes already, UploadUnknown where the staged bytes are gone.
+        """
+        ...
+
+    async def discard(self, upload: Upload) -> None:
+        """Forgets the staged bytes of an upload session, those of earlier epochs too; nothing happens without any."""
+        ...
+
+    async def open(self, key: str) -> Reader:
+        """Raises BlobMissing where the key holds nothing."""
+        ...
+
+    async def remove(self, key: str) -> None:
+        """Removes finished bytes; nothing happens where there are none."""
+        ...
+
+    async def ping(self) -> None:
+        """Raises StorageFailed or StorageFull where the store cannot be written."""
+        ...

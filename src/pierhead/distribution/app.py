@@ -1,0 +1,103 @@
+"""The OCI Distribution API. Every request passes through `Distribution.__call__`, in this order:
+parsed, authenticated, authorized, handled.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from pierhead import errors
+from pierhead.access.authenticator import CHALLENGE
+from pierhead.access.principal import Principal
+from pierhead.asgi.types import Headers, Receive, Scope, Send
+from pierhead.distribution import blobs, catalog, manifests, referrers, routes, tags, uploads
+from pierhead.distribution.call import Call
+from pierhead.distribution.errors import oci_error
+from pierhead.distribution.face import Face
+from pierhead.observability.observability import Observability
+
+HANDLERS: dict[str, Callable[[Call], Awaitable[None]]] = {
+    "ping": catalog.ping,
+    "list_repositories": catalog.list_repositories,
+    "get_manifest": manifests.get_manifest,
+    "put_manifest": manifests.put_manifest,
+    "delete_manifest": manifests.delete_manifest,
+    "get_blob": blobs.get_blob,
+    "delete_blob": blobs.delete_blob,
+    "start_upload": uploads.start_upload,
+    "upload_status": uploads.upload_status,
+    "append_to_upload": uploads.append_to_upload,
+    "finish_upload": uploads.finish_upload,
+    "cancel_upload": uploads.cancel_upload,
+    "list_tags": tags.list_tags,
+    "list_referrers": referrers.list_referrers,
+}
+
+log = logging.getLogger(__name__)
+
+
+class Distribution:
+    def __init__(self, face: Face, observability: Observability) -> None:
+        self._face = face
+        self._observability = observability
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        record = self._observability.started(scope)
+        call = Call(self._face, scope, receive, send, record)
+        try:
+            matched = call.match = routes.match(scope["method"], scope["raw_path"])
+            record.operation, record.repository, record.reference = matched.operation, matched.repository, matched.target
+            await self._admit(call)
+            await HANDLERS[matched.operation](call)
+        except errors.PierheadError as error:
+            await _refuse(call, error)
+        except Exception:
+            log.exception("a request failed unexpectedly", extra={"request_id": record.request_id})
+            await _refuse(call, errors.PierheadError(f"request {record.request_id}"))
+        finally:
+            self._observability.finished(record)
+
+    async def _admit(self, call: Call) -> None:
+        """Authenticates and authorizes. Raises Unauthenticated, AccessDenied, OpenModeRefused, TooManyRequests."""
+        scope, face, matched = call.scope, self._face, call.match
+        call.address = scope["client"][0] if scope.get("client") else ""
+        if face.trusts_proxies:
+            client = face.proxies.client(call.address, scope["headers"], scheme=scope["scheme"], host="")
+            call.address = call.record.address = client.address
+        found = face.access.authenticate(scope["headers"], call.address)
+        call.principal = found if isinstance(found, Principal) else await found
+        call.record.principal = call.principal.name
+        if matched.needs and not face.access.allows(call.principal, matched.needs, matched.repository):
+            if call.principal.credential == "none":
+                raise errors.Unauthenticated(f"sign in to {matched.needs}")
+            raise errors.AccessDenied(f"{matched.needs} on {matched.repository}")
+
+
+async def _refuse(call: Call, error: errors.PierheadError) -> None:
+    """Answers with the refusal, where no answer has begun."""
+    code, status = oci_error(error)
+    call.record.error = code
+    if call.record.status:
+        # Half an answer is sent: only cutting the connection tells the client.
+        raise error
+    detail = {"code": code, "message": error.__doc__ or type(error).__doc__, "detail": str(error)}
+    try:
+        if call.has_body:
+            await call.drain()
+        await call.respond_json(status, {"errors": [detail]}, _headers(call, error))
+    except OSError:
+        pass  # the client has gone
+
+
+def _headers(call: Call, error: errors.PierheadError) -> Headers:
+    headers: Headers = []
+    if isinstance(error, errors.MethodNotAllowed):
+        headers.append((b"allow", ", ".join(error.allowed).encode()))
+    elif isinstance(error, errors.Unauthenticated):
+        headers.append((b"www-authenticate", CHALLENGE))
+    elif isinstance(error, errors.RangeNotSatisfiable):
+        headers.append((b"content-range", b"bytes */%d" % error.size))
+    elif isinstance(error, errors.UploadOutOfOrder):
+        headers += uploads.session(call, error.upload_id, error.offset)
+    if isinstance(error, errors.Unavailable | errors.TooManyRequests | errors.UploadBusy):
+        headers.append((b"retry-after", b"%d" % error.retry_after))
+    return headers

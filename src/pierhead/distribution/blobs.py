@@ -1,0 +1,54 @@
+"""GET, HEAD and DELETE /v2/<name>/blobs/<digest>."""
+
+from pierhead.asgi.types import Headers
+from pierhead.distribution.call import Call
+from pierhead.distribution.conditions import etag, matches, selected
+from pierhead.models import Blob, Digest
+
+
+async def get_blob(call: Call) -> None:
+    blob = await call.face.registry.blobs.find(call.match.repository, Digest.parse(call.match.target))
+    headers = _headers(blob)
+    if matches(call.header(b"if-none-match"), blob.digest):
+        await call.respond_empty(304, headers)
+    elif call.scope["method"] == "HEAD":
+        headers += [(b"content-type", b"application/octet-stream"), (b"content-length", b"%d" % blob.size)]
+        await call.respond_empty(200, headers)
+    else:
+        headers.append((b"content-type", b"application/octet-stream"))
+        await _send(call, blob, headers)
+
+
+def _headers(blob: Blob) -> Headers:
+    digest = blob.digest.encode()
+    return [
+        (b"docker-content-digest", digest),
+        (b"etag", etag(digest)),
+        (b"accept-ranges", b"bytes"),
+        # What a digest names never changes; but it may be private.
+        (b"cache-control", b"private, max-age=31536000, immutable"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+
+
+async def _send(call: Call, blob: Blob, headers: Headers) -> None:
+    part = selected(call.header(b"range"), call.header(b"if-range"), blob.digest, blob.size)
+    start, length = part or (0, blob.size)
+    status = 206 if part else 200
+    if part:
+        headers.append((b"content-range", b"bytes %d-%d/%d" % (start, start + length - 1, blob.size)))
+    content = await call.face.registry.blobs.content(blob)
+    if content is not None:
+        await call.respond(status, headers, content[start : start + length])
+        return
+    reader = await call.face.registry.blobs.open(blob)
+    try:
+        await call.stream(status, headers, reader, start, length)
+    finally:
+        reader.close()
+
+
+async def delete_blob(call: Call) -> None:
+    digest = Digest.parse(call.match.target)
+    await call.face.registry.blobs.delete(call.match.repository, digest, actor=call.actor)
+    await call.respond(202, [])

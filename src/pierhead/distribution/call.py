@@ -1,0 +1,205 @@
+"""One request on its way through the face, and the answer to it.
+
+A handler answers once, through `respond` or `stream`; what was answered stays in the call,
+for the log and the metrics.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+import orjson
+
+from pierhead.access.principal import Principal
+from pierhead.asgi.types import Headers, Receive, Scope, Send
+from pierhead.blobs.store import Reader
+from pierhead.distribution.routes import Match
+from pierhead.errors import BodyTooShort, BodyTooSlow, HeaderInvalid, QueryInvalid
+from pierhead.models import Actor, RepositoryName
+from pierhead.observability.requests import RequestRecord
+
+if TYPE_CHECKING:
+    from pierhead.distribution.face import Face
+
+API_VERSION = (b"docker-distribution-api-version", b"registry/2.0")
+_QUERY_FIELDS_MAX = 256
+_LENGTH_DIGITS_MAX = 18
+# A body that nobody wants is read this far, so that the client gets to read the refusal.
+_DRAIN_BYTES = 256 * 1024 * 1024
+_DRAIN_SECONDS = 10.0
+# From this length on it is worth noticing that the client has left.
+_WATCH_BYTES = 4 * 1024 * 1024
+
+
+class Call:
+    __slots__ = (
+        "_body_done", "_headers", "_query", "address", "face", "match", "principal", "receive", "record", "scope", "send",
+    )  # fmt: skip
+
+    def __init__(self, face: "Face", scope: Scope, receive: Receive, send: Send, record: RequestRecord) -> None:
+        self.face = face
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.record = record
+        self.match: Match
+        self.principal: Principal
+        self.address = ""
+        self._body_done = False
+        self._headers: dict[bytes, bytes] | None = None
+        self._query: list[tuple[str, str]] | None = None
+
+    # What was asked
+
+    def header(self, name: bytes) -> bytes | None:
+        """A header by its lower-case name; the last one where it is repeated."""
+        if self._headers is None:
+            self._headers = dict(self.scope["headers"])
+        return self._headers.get(name)
+
+    def queries(self, name: str) -> list[str]:
+        """All values of a query parameter, in order. Raises QueryInvalid."""
+        if self._query is None:
+            self._query = self._parse_query()
+        return [value for key, value in self._query if key == name]
+
+    def query(self, name: str) -> str | None:
+        """The value of a query parameter that may stand once. Raises QueryInvalid."""
+        values = self.queries(name)
+        if len(values) > 1:
+            raise QueryInvalid(f"{name} may stand once")
+        return values[0] if values else None
+
+    def _parse_query(self) -> list[tuple[str, str]]:
+        raw: bytes = self.scope["query_string"]
+        if not raw:
+            return []
+        try:
+            return parse_qsl(
+                raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_QUERY_FIELDS_MAX
+            )
+        except ValueError as error:
+            raise QueryInvalid("the query is not valid: percent-encoded UTF-8 is expected") from error
+
+    @property
+    def content_length(self) -> int | None:
+        stated = self.header(b"content-length")
+        if stated is None:
+            return None
+        if not stated.isdigit() or len(stated) > _LENGTH_DIGITS_MAX:
+            raise HeaderInvalid("Content-Length: a number of bytes is expected")
+        return int(stated)
+
+    @property
+    def has_body(self) -> bool:
+        return self.header(b"transfer-encoding") is not None or self.header(b"content-length") not in {None, b"0"}
+
+    @property
+    def actor(self) -> Actor:
+        agent = self.header(b"user-agent") or b""
+        return Actor(
+            name=self.principal.name,
+            credential=self.principal.credential,
+            address=self.address,
+            agent=agent[:256].decode("latin-1"),
+            request_id=self.record.request_id,
+        )
+
+    def may_pull(self, repository: RepositoryName) -> bool:
+        return self.face.access.allows(self.principal, "pull", repository)
+
+    # Its body
+
+    async def frame(self) -> bytes | None:
+        """The next piece of the body, None at its end. Raises BodyTooShort, BodyTooSlow."""
+        if self._body_done:
+            return None
+        try:
+            async with asyncio.timeout(self.face.idle_body_seconds):
+                message = await self.receive()
+        except TimeoutError as error:
+            self._body_done = True
+            raise BodyTooSlow(f"{self.record.bytes_in} bytes came") from error
+        if message["type"] == "http.disconnect":
+            self._body_done = True
+            raise BodyTooShort(f"{self.record.bytes_in} bytes came")
+        self._body_done = not message.get("more_body", False)
+        piece: bytes = message.get("body", b"")
+        self.record.bytes_in += len(piece)
+        return piece
+
+    async def body(self, limit: int) -> bytes | None:
+        """The whole body; None where it is longer than `limit` bytes."""
+        pieces = []
+        while (piece := await self.frame()) is not None:
+            if self.record.bytes_in > limit:
+                return None
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def drain(self) -> None:
+        """Reads on where a refusal came before the body's end: closing now would cost the client the answer."""
+        started = self.record.bytes_in
+        try:
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                while await self.frame() is not None and self.record.bytes_in - started < _DRAIN_BYTES:
+                    pass
+        except (TimeoutError, BodyTooShort, BodyTooSlow):
+            pass
+
+    # The answer
+
+    async def respond(self, status: int, headers: Headers, body: bytes = b"") -> None:
+        """Answers with a body whose length is told."""
+        headers.append((b"content-length", b"%d" % len(body)))
+        await self.begin(status, headers)
+        self.record.bytes_out = len(body)
+        await self.send({"type": "http.response.body", "body": body})
+
+    async def respond_json(self, status: int, value: Any, headers: Headers | None = None) -> None:
+        await self.respond(status, [(b"content-type", b"application/json"), *(headers or [])], orjson.dumps(value))
+
+    async def respond_empty(self, status: int, headers: Headers) -> None:
+        """Answers without a body: HEAD (the handler tells the length), 304, 204."""
+        await self.begin(status, headers)
+        await self.send({"type": "http.response.body", "body": b""})
+
+    async def begin(self, status: int, headers: Headers) -> None:
+        self.record.status = status
+        headers.append(API_VERSION)
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def stream(self, status: int, headers: Headers, reader: Reader, start: int, length: int) -> None:
+        """Answers with bytes [start, start + length) of a blob; stops when the client leaves."""
+        headers.append((b"content-length", b"%d" % length))
+        await self.begin(status, headers)
+        record = self.record
+        watch = asyncio.ensure_future(self._gone()) if length > _WATCH_BYTES else None
+        try:
+            async for chunk in reader.chunks(start, length):
+                if watch is not None and watch.done():
+                    return
+                self.record.bytes_out += len(chunk)
+                await self.send(
+                    {"type": "http.response.body", "body": chunk, "more_body": self.record.bytes_out < length}
+                )
+        finally:
+            if watch is not None:
+                watch.cancel()
+
+    async def _gone(self) -> None:
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+
+    # Helps
+
+    def location(self, path: str) -> tuple[bytes, bytes]:
+        """Relative by default, absolute with `server.public_url`."""
+        return b"location", f"{self.face.public_url}{path}".encode("ascii")
+
+
+def link(path: str, following: Mapping[str, str]) -> tuple[bytes, bytes]:
+    """RFC 8288: where the next page is. The values need no quoting: names, tags, digests and numbers."""
+    query = "&".join(f"{name}={value}" for name, value in following.items())
+    return b"link", f'<{path}?{query}>; rel="next"'.encode("ascii")

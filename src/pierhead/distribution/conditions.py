@@ -1,0 +1,53 @@
+"""Conditional and range requests (RFC 9110 §13 and §14). Pure functions."""
+
+import re
+
+from pierhead.errors import RangeNotSatisfiable
+
+_RANGE = re.compile(rb"bytes[ \t]*=[ \t]*(\d*)-(\d*)[ \t]*", re.ASCII | re.IGNORECASE)
+_DIGITS_MAX = 18
+
+
+def etag(digest: bytes) -> bytes:
+    return b'"' + digest + b'"'
+
+
+def matches(if_none_match: bytes | None, digest: str) -> bool:
+    """RFC 9110 §13.1.2: weak comparison, `*` matches whatever is there."""
+    if if_none_match is None:
+        return False
+    wanted = etag(digest.encode())
+    candidates = (candidate.strip().removeprefix(b"W/") for candidate in if_none_match.split(b","))
+    return any(candidate in {wanted, b"*"} for candidate in candidates)
+
+
+def selected(header: bytes | None, if_range: bytes | None, digest: str, size: int) -> tuple[int, int] | None:
+    """(start, length) of the single range to serve, None for the whole.
+
+    Another unit and several ranges are ignored, as §14.2 allows. Raises RangeNotSatisfiable.
+    """
+    if header is None or not header.strip().lower().startswith(b"bytes") or b"," in header:
+        return None
+    if if_range is not None and if_range.strip() != etag(digest.encode()):  # §13.1.5: strong comparison
+        return None
+    matched = _RANGE.fullmatch(header.strip())
+    if matched is None:
+        raise RangeNotSatisfiable(size)
+    return _resolve(matched[1], matched[2], size)
+
+
+def _resolve(first: bytes, last: bytes, size: int) -> tuple[int, int]:
+    """§14.1.2: `first-last`, `first-` and `-suffix`, cut to what is there."""
+    if not first:
+        length = min(_number(last), size) if last else 0
+        start, end = size - length, size - 1
+    else:
+        start = _number(first)
+        end = min(_number(last), size - 1) if last else size - 1
+    if not 0 <= start <= end:
+        raise RangeNotSatisfiable(size)
+    return start, end - start + 1
+
+
+def _number(digits: bytes) -> int:
+    return int(digits) if len(digits) <= _DIGITS_MAX else 10**_DIGITS_MAX

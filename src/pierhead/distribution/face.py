@@ -1,0 +1,38 @@
+"""What every handler of the face needs, as one frozen value."""
+
+import asyncio
+from dataclasses import dataclass
+
+from pierhead.access.authenticator import Access
+from pierhead.access.proxy import Proxies
+from pierhead.registry.registry import Registry
+from pierhead.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    registry: Registry
+    access: Access
+    proxies: Proxies
+    upload_slots: asyncio.Semaphore  # bounds the memory of uploads in flight
+    public_url: str  # "" for relative locations
+    page_size: int  # entries
+    manifest_max_size: int  # bytes
+    chunk_min_length: int  # bytes
+    idle_body_seconds: float
+    trusts_proxies: bool
+
+    @classmethod
+    def of(cls, registry: Registry, access: Access, settings: Settings) -> "Face":
+        return cls(
+            registry=registry,
+            access=access,
+            proxies=Proxies(settings.server.trusted_proxies),
+            upload_slots=asyncio.Semaphore(settings.uploads.max_concurrent),
+            public_url=settings.server.public_url or "",
+            page_size=settings.listing.page_size,
+            manifest_max_size=settings.manifests.max_size,
+            chunk_min_length=settings.uploads.chunk_min_length,
+            idle_body_seconds=settings.server.idle_body_seconds,
+            trusts_proxies=bool(settings.server.trusted_proxies),
+        )

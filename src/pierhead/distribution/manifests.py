@@ -1,0 +1,82 @@
+"""GET, HEAD, PUT and DELETE /v2/<name>/manifests/<reference>.
+
+`Accept` selects nothing: a manifest is served as it was pushed, byte for byte, since its
+digest is what clients verify. Docker, containerd, skopeo and crane all take that.
+"""
+
+from pierhead.asgi.types import Headers
+from pierhead.distribution.call import Call
+from pierhead.distribution.conditions import etag, matches
+from pierhead.errors import ManifestTooLarge, ManifestUnknown, TagInvalid, TooManyTags
+from pierhead.models import Digest, Manifest, TagName, parse_reference
+
+_TAGS_MAX = 100
+
+
+async def get_manifest(call: Call) -> None:
+    manifests = call.face.registry.manifests
+    try:
+        reference = parse_reference(call.match.target)
+    except TagInvalid as error:  # what cannot be there is not there
+        raise ManifestUnknown(call.match.target) from error
+    manifest = await manifests.find(call.match.repository, reference)
+    headers = _headers(manifest)
+    if matches(call.header(b"if-none-match"), manifest.digest):
+        await call.respond_empty(304, headers)
+    elif call.scope["method"] == "HEAD":
+        headers.append((b"content-length", b"%d" % manifest.size))
+        await call.respond_empty(200, headers)
+    else:
+        await call.respond(200, headers, await manifests.content(manifest))
+
+
+def _headers(manifest: Manifest) -> Headers:
+    digest = manifest.digest.encode()
+    return [
+        (b"content-type", manifest.media_type.encode()),
+        (b"docker-content-digest", digest),
+        (b"etag", etag(digest)),
+    ]
+
+
+async def put_manifest(call: Call) -> None:
+    limit = call.face.manifest_max_size
+    repository, reference = call.match.repository, parse_reference(call.match.target)
+    tags = _tags(call)
+    stated = call.content_length
+    content = None if stated is not None and stated > limit else await call.body(limit)
+    if content is None:
+        raise ManifestTooLarge(f"at most {limit} bytes are allowed")
+    pushed = await call.face.registry.manifests.push(
+        repository,
+        reference,
+        content,
+        content_type=(call.header(b"content-type") or b"").decode("latin-1"),
+        tags=tags,
+        actor=call.actor,
+    )
+    headers = [
+        call.location(f"/v2/{repository}/manifests/{pushed.digest}"),
+        (b"docker-content-digest", pushed.digest.encode()),
+        *((b"oci-tag", tag.encode()) for tag in tags),
+    ]
+    if pushed.subject is not None:
+        headers.append((b"oci-subject", pushed.subject.encode()))
+    await call.respond(201, headers)
+
+
+def _tags(call: Call) -> tuple[TagName, ...]:
+    """distribution-spec (development version), "Pushing Manifests": `?tag=a&tag=b`."""
+    names = call.queries("tag")
+    if len(names) > _TAGS_MAX:
+        raise TooManyTags(f"{len(names)} tags, at most {_TAGS_MAX} are taken")
+    return tuple(TagName.parse(name) for name in dict.fromkeys(names))
+
+
+async def delete_manifest(call: Call) -> None:
+    repository, reference = call.match.repository, parse_reference(call.match.target)
+    if isinstance(reference, Digest):
+        await call.face.registry.manifests.delete(repository, reference, actor=call.actor)
+    else:
+        await call.face.registry.tags.delete(repository, reference, actor=call.actor)
+    await call.respond(202, [])

@@ -1,0 +1,205 @@
+"""Everything the registry refuses to do, as one tree.
+
+PierheadError
+├── BadRequest              QueryInvalid · HeaderInvalid
+├── RepositoryNameInvalid · RepositoryUnknown · EndpointUnknown
+├── MethodNotAllowed
+├── DigestInvalid · DigestMismatch
+├── TagInvalid · TooManyTags
+├── ManifestInvalid · ManifestUnknown · ManifestTooLarge · ManifestPartUnknown
+├── BlobUnknown
+├── RangeNotSatisfiable
+├── UploadOutOfOrder        UploadBusy
+├── UploadUnknown · UploadInvalid · BodyTooShort · BodyTooSlow
+├── SizeInvalid · BlobTooLarge
+├── StillNeeded
+├── Unauthenticated · AccessDenied · OpenModeRefused · TooManyRequests
+├── Unavailable             StorageFull · StorageFailed · Busy · MetadataUnavailable
+├── BlobMissing
+└── ConfigurationError      every mistake of the configuration, or a store that may not be served
+
+A class's docstring is the message its caller reads; the argument is the detail.
+"""
+
+
+class PierheadError(Exception):
+    """the request cannot be served"""
+
+
+class BadRequest(PierheadError):
+    """the request is malformed"""
+
+
+class QueryInvalid(BadRequest):
+    """a query parameter is malformed"""
+
+
+class HeaderInvalid(BadRequest):
+    """a header of the request is malformed"""
+
+
+class RepositoryNameInvalid(PierheadError):
+    """invalid repository name: lower-case letters, digits and . _ - between them, segments parted by /, at most 255 characters"""
+
+
+class RepositoryUnknown(PierheadError):
+    """no repository has this name"""
+
+
+class EndpointUnknown(PierheadError):
+    """there is nothing at this path"""
+
+
+class MethodNotAllowed(PierheadError):
+    """this method is not supported here"""
+
+    def __init__(self, method: str, allowed: list[str]) -> None:
+        super().__init__(method)
+        self.allowed = allowed
+
+
+class DigestInvalid(PierheadError):
+    """invalid digest: sha256:<64 lower-case hex digits> or sha512:<128> is expected"""
+
+
+class DigestMismatch(PierheadError):
+    """the content does not have the digest that was given"""
+
+
+class TagInvalid(PierheadError):
+    """invalid tag: letters, digits, _ . - are allowed, not starting with . or -, at most 128 characters"""
+
+
+class TooManyTags(PierheadError):
+    """too many tags in one request"""
+
+
+class ManifestInvalid(PierheadError):
+    """the manifest is invalid"""
+
+
+class ManifestUnknown(PierheadError):
+    """the repository holds no such manifest"""
+
+
+class ManifestTooLarge(PierheadError):
+    """the manifest is larger than this registry allows (setting manifests.max_size)"""
+
+
+class ManifestPartUnknown(PierheadError):
+    """the manifest refers to content that the repository does not hold; push it first"""
+
+    def __init__(self, missing: list[str]) -> None:
+        super().__init__(", ".join(missing[:10]))
+        self.missing = missing
+
+
+class BlobUnknown(PierheadError):
+    """the repository holds no such blob"""
+
+
+class RangeNotSatisfiable(PierheadError):
+    """the range lies outside the blob"""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the blob has {size} bytes")
+        self.size = size
+
+
+class UploadUnknown(PierheadError):
+    """this repository has no such upload session; start a new one"""
+
+
+class UploadOutOfOrder(PierheadError):
+    """the chunk does not start where the upload session stands"""
+
+    def __init__(self, upload_id: str, offset: int) -> None:
+        super().__init__(f"the session holds {offset} bytes")
+        self.upload_id = upload_id
+        self.offset = offset
+
+
+class UploadBusy(UploadOutOfOrder):
+    """another request is writing to this upload session; ask again shortly"""
+
+    retry_after = 1  # seconds
+
+
+class UploadInvalid(PierheadError):
+    """the upload cannot go on"""
+
+
+class BodyTooShort(PierheadError):
+    """the client left before its body was complete"""
+
+
+class BodyTooSlow(PierheadError):
+    """the client sent nothing for too long (setting server.idle_body_seconds)"""
+
+
+class BlobTooLarge(PierheadError):
+    """the blob is larger than this registry allows (setting uploads.max_size)"""
+
+
+class SizeInvalid(PierheadError):
+    """the body's length is not the one that was stated"""
+
+
+class StillNeeded(PierheadError):
+    """a manifest of this repository needs this content; delete that manifest first"""
+
+
+class Unauthenticated(PierheadError):
+    """authentication required"""
+
+
+class AccessDenied(PierheadError):
+    """access to this repository is denied"""
+
+
+class OpenModeRefused(PierheadError):
+    """this registry has no accounts and answers direct local clients only; start it with --htpasswd FILE or --allow-anonymous to serve others"""
+
+
+class TooManyRequests(PierheadError):
+    """too many requests; wait a little"""
+
+    retry_after = 1  # seconds
+
+
+class Unavailable(PierheadError):
+    """the registry cannot do this now; try again later"""
+
+    retry_after = 5  # seconds
+
+
+class Busy(Unavailable):
+    """the registry is busy; try again shortly"""
+
+    retry_after = 1
+
+
+class StorageFull(Unavailable):
+    """the registry's storage is full; free space on its disk and try again"""
+
+    retry_after = 60
+
+
+class StorageFailed(Unavailable):
+    """the registry's storage failed; its operator finds the cause in the log"""
+
+
+class MetadataUnavailable(Unavailable):
+    """the registry's database cannot be reached or written"""
+
+
+class BlobMissing(PierheadError):
+    """the bytes of this blob are missing from storage; push it again"""
+
+
+class ConfigurationError(PierheadError):
+    """the configuration is invalid"""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes

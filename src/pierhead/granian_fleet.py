@@ -1,0 +1,92 @@
+"""Granian's worker processes, started on a socket that is already listening.
+
+Granian is pinned to one version: what begins with an underscore here is not its public face.
+"""
+
+import multiprocessing
+from collections.abc import Callable
+from socket import socket
+from typing import Any
+
+from granian._granian import SocketHolder
+from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes, SSLProtocols
+from granian.http import HTTP1Settings, HTTP2Settings
+from granian.log import LogLevels
+from granian.server.mp import MPServer
+
+from pierhead.observability import logs
+from pierhead.settings import Settings
+
+
+class WorkerProcess:
+    """One started process."""
+
+    def __init__(self, process: Any) -> None:
+        self._process = process
+        self.pid: int = process.pid
+
+    def alive(self) -> bool:
+        return bool(self._process.is_alive())
+
+    @property
+    def exit_code(self) -> int:
+        """Of an ended process; below zero, the signal that ended it."""
+        return int(self._process.exitcode)
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
+class Fleet:
+    """Starts workers with one set of settings."""
+
+    def __init__(self, settings: Settings, sock: socket, workers: int) -> None:
+        multiprocessing.set_start_method("fork", force=True)
+        self._server: Any = _granian(settings, workers)
+        self._server._ssp = None  # noqa: SLF001
+        self._server._shd = _holder(sock, settings.server.backlog)  # noqa: SLF001
+        self._server._sso = None  # noqa: SLF001
+
+    def start(self, slot: int, entry: Callable[[], Any]) -> WorkerProcess:
+        worker = self._server._spawn_worker(slot, MPServer._spawn_asgi_lifespan_worker, entry)  # noqa: SLF001
+        # Not `worker.start()`: that adds a thread, and a process with threads cannot fork safely.
+        worker.inner.start()
+        return WorkerProcess(worker.inner)
+
+
+def _holder(sock: socket, backlog: int) -> Any:
+    holder: Any = SocketHolder  # its published signature lacks its arguments
+    return holder(sock.fileno(), False, backlog)  # noqa: FBT003
+
+
+def _granian(settings: Settings, workers: int) -> MPServer:
+    server = settings.server
+    return MPServer(
+        "",
+        interface=Interfaces.ASGI,
+        workers=workers,
+        runtime_mode=RuntimeModes.mt,
+        runtime_threads=1,
+        # Pinned: `auto` would take rloop wherever that is installed, which breaks database drivers.
+        loop=Loops.uvloop,
+        http=HTTPModes.auto,
+        websockets=False,
+        backlog=server.backlog,
+        backpressure=max(1, server.max_connections // workers),
+        http1_settings=HTTP1Settings(
+            header_read_timeout=int(server.header_seconds * 1000),
+            keep_alive=server.keep_alive,
+        ),
+        http2_settings=HTTP2Settings(
+            max_headers_size=server.max_header_bytes,
+        ),
+        log_level=LogLevels.warning,
+        # Its lines go where all others go, rather than to handlers of its own.
+        log_dictconfig=logs.dictionary(logs.resolve(settings.log.format), settings.log.level),
+        ssl_cert=server.tls_certificate,
+        ssl_key=server.tls_key,
+        ssl_protocol_min=SSLProtocols.tls12,
+    )

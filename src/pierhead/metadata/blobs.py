@@ -1,0 +1,105 @@
+"""Rows of blobs, and of which repository holds which."""
+
+from collections.abc import Iterable
+
+from pierhead.metadata.clock import now
+from pierhead.metadata.database import Transaction
+from pierhead.models import Blob, Digest, RepositoryName
+
+
+async def held(tx: Transaction, repository: RepositoryName, digest: Digest) -> Blob | None:
+    """The blob, where this repository holds it."""
+    row = await tx.fetch_one(
+        """
+        SELECT blobs.size, blobs.key
+          FROM repositories
+          JOIN repository_blobs ON repository_blobs.repository_id = repositories.id
+          JOIN blobs ON blobs.digest = repository_blobs.digest
+         WHERE repositories.name = :repository AND repository_blobs.digest = :digest
+        """,
+        repository=repository,
+        digest=digest,
+    )
+    return Blob(digest, *row) if row else None
+
+
+async def holders(tx: Transaction, digest: Digest, *, limit: int) -> list[RepositoryName]:
+    """Some repositories that hold a blob."""
+    rows = await tx.fetch_all(
+        """
+        SELECT repositories.name
+          FROM repository_blobs JOIN repositories ON repositories.id = repository_blobs.repository_id
+         WHERE repository_blobs.digest = :digest
+         LIMIT :limit
+        """,
+        digest=digest,
+        limit=limit,
+    )
+    return [RepositoryName(name) for (name,) in rows]
+
+
+async def stored(tx: Transaction, digest: Digest) -> Blob | None:
+    """The blob, whoever holds it."""
+    row = await tx.fetch_one("SELECT size, key FROM blobs WHERE digest = :digest", digest=digest)
+    return Blob(digest, *row) if row else None
+
+
+async def put(tx: Transaction, blob: Blob) -> None:
+    """Adds a blob, or points its digest to other bytes and dooms those that it had."""
+    moment = now()
+    await tx.execute(
+        """
+        INSERT INTO doomed_keys (key, doomed_at) SELECT key, :moment FROM blobs WHERE digest = :digest
+            ON CONFLICT (key) DO NOTHING
+        """,
+        digest=blob.digest,
+        moment=moment,
+    )
+    await tx.execute(
+        """
+        INSERT INTO blobs (digest, size, key, created_at) VALUES (:digest, :size, :key, :moment)
+            ON CONFLICT (digest) DO UPDATE SET size = excluded.size, key = excluded.key
+        """,
+        digest=blob.digest,
+        size=blob.size,
+        key=blob.key,
+        moment=moment,
+    )
+
+
+async def hold(tx: Transaction, repository_id: int, digest: Digest) -> bool:
+    """Lets a repository hold a blob; False where it did already."""
+    added = await tx.execute(
+        """
+        INSERT INTO repository_blobs (repository_id, digest, created_at) VALUES (:repository_id, :digest, :moment)
+            ON CONFLICT (repository_id, digest) DO NOTHING
+        """,
+        repository_id=repository_id,
+        digest=digest,
+        moment=now(),
+    )
+    return added > 0
+
+
+async def release(tx: Transaction, repository_id: int, digest: Digest) -> bool:
+    """Lets a repository hold a blob no more; False where it did not."""
+    removed = await tx.execute(
+        "DELETE FROM repository_blobs WHERE repository_id = :repository_id AND digest = :digest",
+        repository_id=repository_id,
+        digest=digest,
+    )
+    return removed > 0
+
+
+async def missing(tx: Transaction, repository_id: int, digests: Iterable[Digest]) -> list[Digest]:
+    """Which of these the repository does not hold."""
+    absent = []
+    for digest in digests:
+        row = await tx.fetch_one(
+            "SELECT 1 FROM repository_blobs WHERE repository_id = :repository_id AND digest = :digest",
+            repository_id=repository_id,
+            digest=digest,
+        )
+        if row is None:
+            absent.append(digest)
+    return absent

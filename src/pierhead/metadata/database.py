@@ -1,0 +1,57 @@
+"""The seam to the database: what may be asked of it, whichever engine answers.
+
+What commits together is one operation, a coroutine function of one transaction. It awaits
+nothing but that transaction: an operation never spans a byte transfer, and an engine that
+answers at once (SQLite) may run it to its end in one go, in the thread of its choice.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+Value = str | int | bytes | None
+Row = tuple[Any, ...]
+
+
+class Transaction(Protocol):
+    """SQL with named parameters (`:name`)."""
+
+    async def fetch_all(self, sql: str, **parameters: Value) -> list[Row]: ...
+
+    async def fetch_one(self, sql: str, **parameters: Value) -> Row | None: ...
+
+    async def execute(self, sql: str, **parameters: Value) -> int:
+        """Runs a statement and returns how many rows it changed."""
+        ...
+
+    async def execute_many(self, sql: str, rows: Iterable[Mapping[str, Value]]) -> None: ...
+
+
+Operation = Callable[[Transaction], Coroutine[Any, Any, T]]
+
+
+class Database(Protocol):
+    """Rows. Every method raises MetadataUnavailable or StorageFull where the engine does."""
+
+    def read(self, operation: Operation[T]) -> Awaitable[T]:
+        """Runs an operation that only reads, on one consistent state."""
+        ...
+
+    def recall(self, key: Hashable, operation: Operation[T]) -> Awaitable[T]:
+        """`read`, from memory where nothing at all was committed since it was last read.
+
+        Never stale after an acknowledged write by any process. For small answers only.
+        """
+        ...
+
+    def write(self, operation: Operation[T], *, durable: bool = True) -> Awaitable[T]:
+        """Runs an operation in a transaction of its own and commits it; an exception rolls it back.
+
+        Durable: on return the commit survives power loss. Otherwise it survives the death of
+        every process. The operation may run more than once, each time on a fresh state.
+        """
+        ...
+
+    async def ping(self) -> Mapping[str, str]:
+        """What `/readyz` shows: the engine and its version."""
+        ...

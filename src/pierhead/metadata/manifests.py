@@ -1,0 +1,135 @@
+"""Rows of manifests, their bytes, and what they refer to."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pierhead.metadata.clock import now
+from pierhead.metadata.database import Transaction
+from pierhead.models import Descriptor, Digest, Manifest, RepositoryName, TagName
+
+
+@dataclass(frozen=True, slots=True)
+class NewManifest:
+    """A manifest to add to a repository."""
+
+    repository_id: int
+    manifest: Manifest
+    subject: Digest | None
+    artifact_type: str | None
+    annotations: str | None  # JSON, kept where there is a subject
+
+
+async def by_tag(tx: Transaction, repository: RepositoryName, tag: TagName) -> Manifest | None:
+    row = await tx.fetch_one(
+        """
+        SELECT manifests.digest, manifests.media_type, manifests.size
+          FROM repositories
+          JOIN tags ON tags.repository_id = repositories.id
+          JOIN manifests ON manifests.id = tags.manifest_id
+         WHERE repositories.name = :repository AND tags.name = :tag
+        """,
+        repository=repository,
+        tag=tag,
+    )
+    return Manifest(Digest(row[0]), row[1], row[2]) if row else None
+
+
+async def by_digest(tx: Transaction, repository: RepositoryName, digest: Digest) -> Manifest | None:
+    row = await tx.fetch_one(
+        """
+        SELECT manifests.media_type, manifests.size
+          FROM repositories
+          JOIN manifests ON manifests.repository_id = repositories.id
+         WHERE repositories.name = :repository AND manifests.digest = :digest
+        """,
+        repository=repository,
+        digest=digest,
+    )
+    return Manifest(digest, *row) if row else None
+
+
+async def identify(tx: Transaction, repository_id: int, digest: Digest) -> int | None:
+    """The id of a manifest in a repository."""
+    row = await tx.fetch_one(
+        "SELECT id FROM manifests WHERE repository_id = :repository_id AND digest = :digest",
+        repository_id=repository_id,
+        digest=digest,
+    )
+    return row[0] if row else None
+
+
+async def content(tx: Transaction, digest: Digest) -> bytes | None:
+    row = await tx.fetch_one("SELECT content FROM manifest_contents WHERE digest = :digest", digest=digest)
+    return row[0] if row else None
+
+
+async def keep_content(tx: Transaction, digest: Digest, body: bytes) -> None:
+    await tx.execute(
+        "INSERT INTO manifest_contents (digest, content) VALUES (:digest, :body) ON CONFLICT (digest) DO NOTHING",
+        digest=digest,
+        body=body,
+    )
+
+
+async def add(tx: Transaction, new: NewManifest, references: Iterable[Descriptor]) -> int:
+    """Adds a manifest with what it refers to, and returns its id."""
+    row = await tx.fetch_one(
+        """
+        INSERT INTO manifests (repository_id, digest, media_type, size, subject, artifact_type, annotations, pushed_at)
+        VALUES (:repository_id, :digest, :media_type, :size, :subject, :artifact_type, :annotations, :moment)
+        RETURNING id
+        """,
+        repository_id=new.repository_id,
+        digest=new.manifest.digest,
+        media_type=new.manifest.media_type,
+        size=new.manifest.size,
+        subject=new.subject,
+        artifact_type=new.artifact_type,
+        annotations=new.annotations,
+        moment=now(),
+    )
+    assert row is not None  # noqa: S101  an INSERT that returns has a row
+    made: int = row[0]
+    # A digest may stand several times in one manifest.
+    kinds = {reference.digest: reference.kind for reference in references}
+    await tx.execute_many(
+        "INSERT INTO manifest_references (manifest_id, digest, kind) VALUES (:manifest_id, :digest, :kind)",
+        [{"manifest_id": made, "digest": digest, "kind": kind} for digest, kind in kinds.items()],
+    )
+    return made
+
+
+async def set_media_type(tx: Transaction, manifest_id: int, media_type: str) -> None:
+    await tx.execute("UPDATE manifests SET media_type = :media_type WHERE id = :id", media_type=media_type, id=manifest_id)
+
+
+async def remove(tx: Transaction, manifest_id: int, digest: Digest) -> None:
+    """Removes a manifest from its repository, and its bytes where no other repository has it."""
+    await tx.execute("DELETE FROM manifests WHERE id = :id", id=manifest_id)
+    await tx.execute(
+        """
+        DELETE FROM manifest_contents
+         WHERE digest = :digest AND NOT EXISTS (SELECT 1 FROM manifests WHERE digest = :digest)
+        """,
+        digest=digest,
+    )
+
+
+async def needing(tx: Transaction, repository_id: int, digest: Digest) -> Digest | None:
+    """A manifest of the repository that refers to this digest."""
+    row = await tx.fetch_one(
+        """
+        SELECT manifests.digest
+          FROM manifest_references JOIN manifests ON manifests.id = manifest_references.manifest_id
+         WHERE manifest_references.digest = :digest AND manifests.repository_id = :repository_id
+         LIMIT 1
+        """,
+        digest=digest,
+        repository_id=repository_id,
+    )
+    return Digest(row[0]) if row else None
+
+
+async def missing(tx: Transaction, repository_id: int, digests: Iterable[Digest]) -> list[Digest]:
+    """Which of these manifests the repository does not hold."""
+    return [digest for digest in digests if await identify(tx, repository_id, digest) is None]

@@ -1,0 +1,54 @@
+"""Rows of projects and repositories."""
+
+from pierhead.metadata.clock import now
+from pierhead.metadata.database import Transaction
+from pierhead.models import RepositoryName
+
+
+async def identify(tx: Transaction, name: RepositoryName) -> int | None:
+    """The id of a repository, None where there is none of this name."""
+    row = await tx.fetch_one("SELECT id FROM repositories WHERE name = :name", name=name)
+    return row[0] if row else None
+
+
+async def ensure(tx: Transaction, name: RepositoryName) -> int:
+    """The id of a repository, made with its project where they are missing."""
+    found = await identify(tx, name)
+    if found is not None:
+        return found
+    moment = now()
+    await tx.execute(
+        "INSERT INTO projects (name, created_at) VALUES (:name, :moment) ON CONFLICT (name) DO NOTHING",
+        name=name.project,
+        moment=moment,
+    )
+    await tx.execute(
+        """
+        INSERT INTO repositories (project_id, name, created_at)
+        SELECT id, :name, :moment FROM projects WHERE name = :project
+            ON CONFLICT (name) DO NOTHING
+        """,
+        name=name,
+        project=name.project,
+        moment=moment,
+    )
+    made = await identify(tx, name)
+    assert made is not None  # noqa: S101  it was inserted in this very transaction
+    return made
+
+
+async def names_after(tx: Transaction, after: str, *, limit: int) -> list[RepositoryName]:
+    """Up to `limit` names past `after`, in order, of repositories that hold a manifest."""
+    rows = await tx.fetch_all(
+        """
+        SELECT name
+          FROM repositories
+         WHERE name > :after
+           AND EXISTS (SELECT 1 FROM manifests WHERE manifests.repository_id = repositories.id)
+         ORDER BY name
+         LIMIT :limit
+        """,
+        after=after,
+        limit=limit,
+    )
+    return [RepositoryName(name) for (name,) in rows]

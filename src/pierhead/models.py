@@ -1,0 +1,132 @@
+"""The words of the field as types: parsed once at the edge, then trusted everywhere.
+
+No behaviour beyond parsing. Names, tags and digests are `str` to SQL and JSON, but a
+raw `str` does not pass for one of them.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal, Self
+
+from pierhead.errors import DigestInvalid, RepositoryNameInvalid, TagInvalid
+
+Verb = Literal["pull", "push", "delete"]
+
+HEX_LENGTHS = {"sha256": 64, "sha512": 128}
+NAME_MAX = 255
+
+# distribution-spec 1.1.1, "Pulling manifests": grammar of <name> and of a tag.
+_NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
+_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
+# image-spec 1.1, descriptor.md "Digests": the two registered algorithms, lower-case hex.
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+
+
+class RepositoryName(str):
+    """A repository's whole name, such as `team/app`; at most 255 characters."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        if len(text) > NAME_MAX or not _NAME.fullmatch(text):
+            raise RepositoryNameInvalid(text)
+        return cls(text)
+
+    @property
+    def project(self) -> str:
+        """The first segment; `app` alone is the root repository of project `app`."""
+        return self.partition("/")[0]
+
+
+class TagName(str):
+    """A tag, at most 128 characters."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        if not _TAG.fullmatch(text):
+            raise TagInvalid(text)
+        return cls(text)
+
+
+class Digest(str):
+    """`<algorithm>:<hex>` of a registered algorithm (sha256, sha512)."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        if not _DIGEST.fullmatch(text):
+            raise DigestInvalid(text)
+        return cls(text)
+
+    @property
+    def algorithm(self) -> str:
+        return self[:6]
+
+    @property
+    def hex(self) -> str:
+        return self[7:]
+
+
+def parse_reference(text: str) -> Digest | TagName:
+    """A manifest's reference: a digest where it holds a colon, else a tag."""
+    return Digest.parse(text) if ":" in text else TagName.parse(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts, as events keep it."""
+
+    name: str  # "anonymous" where nobody signed in
+    credential: str = "none"  # the kind of proof: none, basic
+    address: str = ""
+    agent: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """One entry of a manifest that points to other content (image-spec, descriptor.md)."""
+
+    digest: Digest
+    size: int  # bytes
+    media_type: str
+    kind: Literal["config", "layer", "blob", "manifest"]
+    # Non-distributable layers may be absent from the registry.
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What listings and pulls need of a manifest; its bytes are apart."""
+
+    digest: Digest
+    media_type: str
+    size: int  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A blob that a repository holds; `key` is where its bytes are."""
+
+    digest: Digest
+    size: int  # bytes
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload session as its row has it."""
+
+    id: str  # a UUID
+    repository: RepositoryName
+    algorithm: str
+    offset: int  # bytes accepted
+    epoch: int  # grows with every takeover; names the staged file
+    state: bytes | None = field(default=None, repr=False)  # hash state at `offset`; None asks for a re-hash
+    boot: str = ""  # boot id under which the staged bytes were written
+    touched_at: int = 0  # microseconds since 1970, UTC
+    digest: Digest | None = None  # set once finished

@@ -1,0 +1,91 @@
+"""Blobs: pulling, mounting and deleting them. Pushing one is an upload."""
+
+from collections.abc import Callable
+
+from pierhead.blobs.store import BlobStore, Reader
+from pierhead.errors import BlobMissing, BlobUnknown, RepositoryUnknown, StillNeeded
+from pierhead.metadata import blobs as rows
+from pierhead.metadata import events, manifests, repositories
+from pierhead.metadata.database import Database, Transaction
+from pierhead.models import Actor, Blob, Digest, RepositoryName
+from pierhead.registry.contents import Contents
+
+# How many holders of a blob are looked at for one that the caller may pull from.
+_SOURCES_MAX = 100
+
+
+class Blobs:
+    def __init__(self, database: Database, store: BlobStore, contents: Contents) -> None:
+        self._database = database
+        self._store = store
+        self._contents = contents
+
+    async def find(self, repository: RepositoryName, digest: Digest) -> Blob:
+        """Raises BlobUnknown."""
+        found = await self._database.recall(
+            ("blob", repository, digest), lambda tx: rows.held(tx, repository, digest)
+        )
+        if found is None:
+            raise BlobUnknown(digest)
+        return found
+
+    async def content(self, blob: Blob) -> bytes | None:
+        """All bytes of a small blob; None where it is too large to be kept in memory."""
+        if blob.size > self._contents.item_max:
+            return None
+        kept = self._contents.get(blob.key)
+        if kept is None:
+            reader = await self.open(blob)
+            try:
+                kept = await reader.read(0, blob.size)
+            finally:
+                reader.close()
+            self._contents.keep(blob.key, kept)
+        return kept
+
+    async def open(self, blob: Blob) -> Reader:
+        """Raises BlobMissing where its bytes are gone or cut short."""
+        reader = await self._store.open(blob.key)
+        if reader.size != blob.size:
+            reader.close()
+            raise BlobMissing(blob.digest)
+        return reader
+
+    async def mount(
+        self,
+        repository: RepositoryName,
+        digest: Digest,
+        *,
+        source: RepositoryName | None,
+        may_pull: Callable[[RepositoryName], bool],
+        actor: Actor,
+    ) -> bool:
+        """Lets a repository hold a blob of another one; False where the caller can pull it from none."""
+
+        async def mount(tx: Transaction) -> bool:
+            sources = [source] if source else await rows.holders(tx, digest, limit=_SOURCES_MAX)
+            for candidate in sources:
+                if may_pull(candidate) and await rows.held(tx, candidate, digest):
+                    repository_id = await repositories.ensure(tx, repository)
+                    if await rows.hold(tx, repository_id, digest):
+                        await events.record(tx, "blob.mounted", repository_id, actor, after=digest)
+                    return True
+            return False
+
+        return await self._database.write(mount)
+
+    async def delete(self, repository: RepositoryName, digest: Digest, *, actor: Actor) -> None:
+        """Raises RepositoryUnknown, BlobUnknown, StillNeeded where a manifest of the repository needs it."""
+
+        async def delete(tx: Transaction) -> None:
+            repository_id = await repositories.identify(tx, repository)
+            if repository_id is None:
+                raise RepositoryUnknown(repository)
+            needing = await manifests.needing(tx, repository_id, digest)
+            if needing is not None and await rows.held(tx, repository, digest):
+                raise StillNeeded(f"{digest} is part of {needing}")
+            if not await rows.release(tx, repository_id, digest):
+                raise BlobUnknown(digest)
+            await events.record(tx, "blob.deleted", repository_id, actor, before=digest)
+
+        await self._database.write(delete)

@@ -1,0 +1,26 @@
+"""Everything that a registry does, by noun. Faces (`distribution`, `api`, `cli`) ask it, and nothing below it."""
+
+from pierhead.blobs.store import BlobStore
+from pierhead.metadata.database import Database
+from pierhead.registry.blobs import Blobs
+from pierhead.registry.contents import Contents
+from pierhead.registry.manifests import Manifests
+from pierhead.registry.referrers import Referrers
+from pierhead.registry.repositories import Repositories
+from pierhead.registry.tags import Tags
+from pierhead.registry.uploads import Uploads
+from pierhead.settings import Settings
+
+_SMALL_BLOB_BYTES = 32 * 1024
+
+
+class Registry:
+    def __init__(self, database: Database, store: BlobStore, settings: Settings) -> None:
+        half = settings.cache.content_bytes // 2
+        manifests = Contents(half, item_max=settings.manifests.max_size)
+        self.repositories = Repositories(database)
+        self.manifests = Manifests(database, manifests, settings.manifests)
+        self.tags = Tags(database)
+        self.blobs = Blobs(database, store, Contents(half, item_max=_SMALL_BLOB_BYTES))
+        self.uploads = Uploads(database, store, settings.uploads)
+        self.referrers = Referrers(database)

@@ -1,0 +1,231 @@
+"""Upload sessions: from the first byte to a blob that a repository holds.
+
+Rules
+- A session's row says how many bytes were accepted; what is staged beyond them is discarded.
+- One request at a time writes. Another one is told where the session stands (UploadBusy),
+  and takes it over once the writer has been silent for `takeover_seconds`.
+- Bytes are durable before the row that names them, and that row before anyone is told.
+"""
+
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+
+from pierhead.blobs.store import Accepted, Appender, BlobStore
+from pierhead.errors import (
+    BlobMissing,
+    BlobTooLarge,
+    Busy,
+    DigestMismatch,
+    PierheadError,
+    UploadBusy,
+    UploadOutOfOrder,
+    UploadUnknown,
+)
+from pierhead.metadata import blobs as blob_rows
+from pierhead.metadata import events, repositories
+from pierhead.metadata import uploads as rows
+from pierhead.metadata.clock import now
+from pierhead.metadata.database import Database, Transaction
+from pierhead.models import Actor, Blob, Digest, RepositoryName, Upload
+from pierhead.settings import UploadSettings
+
+# A writer tells that it is alive this often.
+_HEARTBEAT_SECONDS = 5.0
+_SWEEP_AT_ONCE = 100
+_FINISH_TRIES = 3
+
+
+class Uploads:
+    def __init__(self, database: Database, store: BlobStore, settings: UploadSettings) -> None:
+        self._database = database
+        self._store = store
+        self._settings = settings
+
+    async def start(self, repository: RepositoryName, *, algorithm: str = "sha256") -> Upload:
+        upload = Upload(id=str(uuid.uuid4()), repository=repository, algorithm=algorithm, offset=0, epoch=0)
+        await self._database.write(lambda tx: rows.add(tx, upload), durable=False)
+        return upload
+
+    async def find(self, repository: RepositoryName, upload_id: str) -> Upload:
+        """A session, finished ones too. Raises UploadUnknown, for one of another repository as well."""
+        upload = await self._database.read(lambda tx: rows.find(tx, upload_id))
+        if upload is None or upload.repository != repository:
+            raise UploadUnknown(upload_id)
+        return upload
+
+    @asynccontextmanager
+    async def receive(
+        self, repository: RepositoryName, upload_id: str, *, start: int | None = None
+    ) -> "AsyncIterator[Receiving]":
+        """Opens a session for writing; `start` is where the client thinks that it stands.
+
+        Raises UploadUnknown, UploadBusy, UploadOutOfOrder.
+        """
+        upload = await self._open(repository, upload_id)
+
+        async def refresh() -> Upload:
+            nonlocal upload
+            upload = await self._open(repository, upload_id)
+            return upload
+
+        async with AsyncExitStack() as stack:
+            try:
+                appender = await stack.enter_async_context(self._store.append(upload, refresh))
+            except UploadBusy:
+                upload = await self._take_over(upload)
+                appender = await stack.enter_async_context(self._store.append(upload, refresh))
+            if start is not None and start != appender.offset:
+                raise UploadOutOfOrder(upload_id, appender.offset)
+            yield Receiving(self._database, self._store, self._settings, upload, appender)
+
+    async def cancel(self, repository: RepositoryName, upload_id: str) -> None:
+        """Raises UploadUnknown."""
+        upload = await self._open(repository, upload_id)
+        if not await self._database.write(lambda tx: rows.remove(tx, upload_id)):
+            raise UploadUnknown(upload_id)
+        await self._store.discard(upload)
+
+    async def sweep(self) -> int:
+        """Forgets some of the sessions that expired, and returns how many. Harmless at once with others."""
+        moment, hour = now(), 3_600_000_000
+        idle_before = moment - int(self._settings.idle_expiry_hours * hour)
+        finished_before = moment - int(self._settings.finished_hours * hour)
+        expired = await self._database.read(
+            lambda tx: rows.expired(tx, idle_before=idle_before, finished_before=finished_before, limit=_SWEEP_AT_ONCE)
+        )
+        for upload in expired:
+            await self._store.discard(upload)
+            await self._forget(upload)
+        return len(expired)
+
+    async def _forget(self, upload: Upload) -> None:
+        await self._database.write(lambda tx: rows.remove(tx, upload.id), durable=False)
+
+    async def _take_over(self, upload: Upload) -> Upload:
+        """The session in its next epoch. Raises UploadBusy while its writer may be alive, or is replaced already."""
+        upload = await self._open(upload.repository, upload.id)
+        if now() - upload.touched_at < self._settings.takeover_seconds * 1_000_000:
+            raise UploadBusy(upload.id, upload.offset)
+        await self._store.take_over(upload)
+        if not await self._database.write(lambda tx: rows.next_epoch(tx, upload), durable=False):
+            raise UploadBusy(upload.id, upload.offset)
+        return await self._open(upload.repository, upload.id)
+
+    async def _open(self, repository: RepositoryName, upload_id: str) -> Upload:
+        upload = await self.find(repository, upload_id)
+        if upload.digest is not None:
+            raise UploadUnknown(upload_id)
+        return upload
+
+
+class Receiving:
+    """A session that this request alone writes to."""
+
+    def __init__(
+        self, database: Database, store: BlobStore, settings: UploadSettings, upload: Upload, appender: Appender
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._settings = settings
+        self._upload = upload
+        self._appender = appender
+        self._told_at = time.monotonic()
+
+    @property
+    def offset(self) -> int:
+        return self._appender.offset
+
+    async def write(self, data: bytes) -> None:
+        """Raises BlobTooLarge, UploadUnknown where the session was taken over or cancelled."""
+        limit = self._settings.max_size
+        if limit and self._appender.offset + len(data) > limit:
+            raise BlobTooLarge(f"at most {limit} bytes")
+        await self._appender.write(data)
+        if time.monotonic() - self._told_at > _HEARTBEAT_SECONDS:
+            self._told_at = time.monotonic()
+            await self._advance(self._upload)
+
+    async def accept(self) -> Upload:
+        """Keeps what was written. On return it survives the death of every process."""
+        accepted: Accepted = await self._appender.flush()
+        self._upload = replace(
+            self._upload, offset=accepted.offset, state=accepted.state, boot=accepted.boot
+        )
+        await self._advance(self._upload)
+        return self._upload
+
+    async def finish(self, digest: Digest, *, actor: Actor) -> None:
+        """Makes the session a blob that its repository holds. On return that survives power loss.
+
+        Raises DigestMismatch, after which the session is gone.
+        """
+        actual = await self._appender.digest(digest.algorithm)
+        if actual != digest:
+            await self.drop()
+            raise DigestMismatch(f"{digest} was given, the content has {actual}")
+        for _ in range(_FINISH_TRIES):
+            if await self._hold(digest, actor):
+                break
+        else:
+            raise Busy(f"{digest} is being removed")
+        await self._store.discard(self._upload)
+
+    async def _hold(self, digest: Digest, actor: Actor) -> bool:
+        """Lets the repository hold the content; False where bytes that it counted on went meanwhile."""
+        known = await self._database.read(lambda tx: blob_rows.stored(tx, digest))
+        sound = known is not None and await self._is_sound(known)
+        key = None if sound else await self._appender.commit(digest)
+        try:
+            kept = await self._database.write(lambda tx: self._write_rows(tx, digest, key, known, actor))
+        except PierheadError:
+            await self._remove_unused(digest, key)
+            raise
+        if key is not None and kept != key:
+            await self._store.remove(key)
+        return kept is not None
+
+    async def _write_rows(
+        self, tx: Transaction, digest: Digest, key: str | None, known: Blob | None, actor: Actor
+    ) -> str | None:
+        """The key that the digest has now; None where there is neither a row nor a new key."""
+        current = await blob_rows.stored(tx, digest)
+        if current is None and key is None:
+            return None
+        if key is not None and (current is None or current == known):
+            await blob_rows.put(tx, Blob(digest, self._appender.offset, key))
+        repository_id = await repositories.ensure(tx, self._upload.repository)
+        if await blob_rows.hold(tx, repository_id, digest):
+            await events.record(tx, "blob.pushed", repository_id, actor, after=digest)
+        if not await rows.finish(tx, self._upload, digest):
+            raise UploadUnknown(self._upload.id)
+        kept = await blob_rows.stored(tx, digest)
+        return kept.key if kept else None
+
+    async def _is_sound(self, blob: Blob) -> bool:
+        """Whether bytes of the right length are under the key. They were synced before the row was."""
+        try:
+            reader = await self._store.open(blob.key)
+        except BlobMissing:
+            return False
+        reader.close()
+        return reader.size == blob.size
+
+    async def _remove_unused(self, digest: Digest, key: str | None) -> None:
+        """After a write that failed: it may have been committed all the same, so the row is asked."""
+        if key is None:
+            return
+        kept = await self._database.read(lambda tx: blob_rows.stored(tx, digest))
+        if kept is None or kept.key != key:
+            await self._store.remove(key)
+
+    async def _advance(self, upload: Upload) -> None:
+        if not await self._database.write(lambda tx: rows.advance(tx, upload), durable=False):
+            raise UploadUnknown(upload.id)
+
+    async def drop(self) -> None:
+        """Forgets the session and its bytes."""
+        await self._database.write(lambda tx: rows.remove(tx, self._upload.id), durable=False)
+        await self._store.discard(self._upload)

@@ -1,0 +1,123 @@
+"""One worker: its parts, opened in order and closed in reverse, and which part answers a path."""
+
+import asyncio
+import gc
+import logging
+import os
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+from pierhead import __version__, worker
+from pierhead.access.authenticator import Access
+from pierhead.asgi.cors import Cors
+from pierhead.asgi.types import App, Receive, Scope, Send
+from pierhead.blobs.files import FileStore
+from pierhead.distribution.app import Distribution
+from pierhead.distribution.face import Face
+from pierhead.errors import PierheadError
+from pierhead.metadata.sqlite import engine
+from pierhead.metadata.sqlite.database import SqliteDatabase
+from pierhead.metadata.sqlite.writer import Commit
+from pierhead.observability import logs, tracing
+from pierhead.observability.metrics import Metrics
+from pierhead.observability.observability import Observability
+from pierhead.operations import Operations
+from pierhead.registry.registry import Registry
+from pierhead.registry.uploads import Uploads
+from pierhead.settings import Settings
+
+SWEEP_SECONDS = 600
+
+log = logging.getLogger(__name__)
+
+
+def build() -> App:
+    """The application of a worker process of `pierhead serve`."""
+    return Server(worker.settings())
+
+
+class Server:
+    """Answers `lifespan` by opening and closing the parts, and `http` by passing on."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._distribution: App
+        self._operations: App
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["raw_path"].startswith(b"/v2"):
+            await self._distribution(scope, receive, send)
+        else:
+            await self._operations(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        async with AsyncExitStack() as stack:
+            await self._open(stack)
+            # What is loaded by now stays; the collector need not look at it again.
+            gc.collect()
+            gc.freeze()
+            await send({"type": "lifespan.startup.complete"})
+            worker.ready()
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        settings = self._settings
+        data = settings.server.data
+        observability = await stack.enter_async_context(
+            Observability(access=settings.log.access, format=logs.resolve(settings.log.format), shared=worker.metrics_directory())
+        )
+        metrics = observability.metrics
+        database = await stack.enter_async_context(
+            SqliteDatabase(data / "pierhead.db", remembered=settings.cache.rows, observe=_observer(metrics))
+        )
+        metrics.wal_bytes.watch(database.log_length)
+        metrics.build.watch(lambda: 1, __version__, engine.version())
+        store = await stack.enter_async_context(FileStore(data, settings.storage, observe=metrics.stored))
+        access = stack.enter_context(Access(settings.access))
+        registry = Registry(database, store, settings)
+        await stack.enter_async_context(_sweeping(registry.uploads))
+        traced = await stack.enter_async_context(tracing.open_tracing(os.environ, observability, __version__))
+        face = Distribution(Face.of(registry, access, settings), observability)
+        self._distribution = traced(Cors.around(face, settings.cors))
+
+        async def ping_storage() -> dict[str, str]:
+            await store.ping()
+            return {}
+
+        pings = {"database": database.ping, "storage": ping_storage}
+        self._operations = Operations(observability, pings, settings.metrics.allow)
+
+
+def _observer(metrics: Metrics) -> Callable[[Commit], None]:
+    def observe(commit: Commit) -> None:
+        durability = "full" if commit.durable else "normal"
+        metrics.committed(durability, transactions=commit.operations, seconds=commit.seconds)
+
+    return observe
+
+
+@asynccontextmanager
+async def _sweeping(uploads: Uploads) -> AsyncIterator[None]:
+    """Forgets expired upload sessions now and then, while the block runs."""
+
+    async def sweep() -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  spreads the workers
+            try:
+                while await uploads.sweep():
+                    pass
+            except PierheadError:
+                log.exception("expired upload sessions could not be removed")
+
+    task = asyncio.create_task(sweep())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

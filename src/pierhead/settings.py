@@ -1,0 +1,258 @@
+"""Every setting with its unit, default and bounds, as one frozen tree.
+
+Where the values come from, and how mistakes are told, is `configuration`. A part of the
+program receives its section, never the whole.
+"""
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+_UNITS = {"": 1, "KIB": KIB, "MIB": MIB, "GIB": GIB, "TIB": 1024 * GIB}
+_SIZE = re.compile(r"(\d{1,18}) ?([KMGT]iB)?", re.ASCII | re.IGNORECASE)
+_PUBLIC_URL = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What a field takes, for the message that refuses something else."""
+
+    text: str
+
+
+def _size(value: object) -> object:
+    matched = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    return int(matched[1]) * _UNITS[(matched[2] or "").upper()] if matched else value
+
+
+def _network(value: object) -> IPv4Network | IPv6Network:
+    if isinstance(value, IPv4Network | IPv6Network):
+        return value
+    return ip_network(str(value).strip(), strict=False)
+
+
+def _items(value: object) -> object:
+    """Comma-separated text (an environment variable, a flag) is a list too."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _public_url(value: str) -> str:
+    trimmed = value.rstrip("/")
+    if not _PUBLIC_URL.fullmatch(trimmed):
+        raise ValueError
+    return trimmed
+
+
+def _printable(value: str) -> str:
+    if not value or not value.isprintable() or " " in value:
+        raise ValueError
+    return value
+
+
+def _file(value: object) -> object:
+    if value == "":
+        raise ValueError
+    return value
+
+
+Bytes = Annotated[int, BeforeValidator(_size), Allowed("a number of bytes, such as 65536 or 4MiB,")]
+Host = Annotated[str, AfterValidator(_printable), Allowed("an address or a host name")]
+FilePath = Annotated[Path, BeforeValidator(_file), Allowed("the path of a file")]
+Folder = Annotated[Path, BeforeValidator(_file), Allowed("the path of a directory")]
+PublicUrl = Annotated[str, AfterValidator(_public_url), Allowed("http://HOST[:PORT] or https://HOST[:PORT], no path")]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
+Networks = Annotated[
+    tuple[Network, ...], BeforeValidator(_items), Allowed("a list of addresses or networks, such as 10.0.0.0/8")
+]
+Origin = Annotated[str, AfterValidator(lambda text: text if text == "*" else _public_url(text))]
+Origins = Annotated[
+    tuple[Origin, ...], BeforeValidator(_items), Allowed('a list of origins, such as https://ui.example.org, or "*"')
+]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
+
+
+class ServerSettings(Section):
+    """Where the server listens and how it ends."""
+
+    host: Host = Field(default="127.0.0.1", description="Address to bind.")
+    port: int = Field(default=5000, ge=0, le=65535, description="TCP port to bind; 0 takes a free one.")
+    data: Folder = Field(default=Path("pierhead-data"), description="Directory of the database and the blobs.")
+    workers: int = Field(default=0, ge=0, le=256, description="Worker processes; 0: one for each processor, at most 4.")
+    public_url: PublicUrl | None = Field(
+        default=None, description="Makes Location headers absolute: scheme, host and port."
+    )
+    trusted_proxies: Networks = Field(
+        default=(),
+        description="Peers whose Forwarded and X-Forwarded-* headers are believed; from all others they are ignored.",
+    )
+    tls_certificate: FilePath | None = Field(
+        default=None, description="PEM file of the certificate chain; re-read on change."
+    )
+    tls_key: FilePath | None = Field(default=None, description="PEM file of the certificate's key; re-read on change.")
+    drain_seconds: float = Field(
+        default=30, ge=0, le=3600, description="On SIGTERM, transfers in flight have so many seconds."
+    )
+    reload_drain_seconds: float = Field(
+        default=3600,
+        ge=0,
+        le=86400,
+        description="On a reload, transfers in flight may go on in the old workers for so long.",
+    )
+    idle_body_seconds: float = Field(
+        default=60, ge=1, le=3600, description="A body that sends nothing for so long is cut."
+    )
+    header_seconds: float = Field(default=30, ge=1, le=600, description="A request's headers must be complete by then.")
+    max_header_bytes: Bytes = Field(
+        default=64 * KIB, ge=8 * KIB, le=16 * MIB, description="Longest headers of an HTTP/2 request, in bytes."
+    )
+    keep_alive: bool = Field(default=True, description="Whether an HTTP/1.1 connection serves more than one request.")
+    max_connections: int = Field(
+        default=16384,
+        ge=16,
+        le=1_000_000,
+        description="Connections served at once, over all workers; more wait in the backlog.",
+    )
+    backlog: int = Field(default=1024, ge=128, le=65535, description="Connections that wait to be accepted.")
+
+
+class AccessSettings(Section):
+    """Who may come in."""
+
+    htpasswd: FilePath | None = Field(
+        default=None, description="File of accounts as `htpasswd` writes it; re-read on change."
+    )
+    allow_anonymous: bool = Field(
+        default=False,
+        description="Without accounts: everybody may do everything, from anywhere. "
+        "With accounts: who does not sign in may pull, accounts may do everything.",
+    )
+    verified_seconds: float = Field(
+        default=300, ge=0, le=86400, description="A verified password is not hashed again for so long."
+    )
+    verified_entries: int = Field(
+        default=10_000, ge=16, le=1_000_000, description="Verified passwords remembered per worker."
+    )
+    hash_concurrency: int = Field(default=2, ge=1, le=64, description="Password hashes computed at once per worker.")
+    hash_queue: int = Field(
+        default=64, ge=1, le=10_000, description="Password checks that may wait per worker; more get 429."
+    )
+
+
+class ManifestSettings(Section):
+    """What a manifest may be."""
+
+    max_size: Bytes = Field(default=4 * MIB, ge=64 * KIB, le=64 * MIB, description="Largest manifest, in bytes.")
+    max_references: int = Field(default=4096, ge=1, le=100_000, description="Most descriptors in one manifest.")
+    allow_sparse: bool = Field(default=False, description="Accept manifests whose blobs or manifests are not here.")
+
+
+class UploadSettings(Section):
+    """Upload sessions."""
+
+    idle_expiry_hours: float = Field(
+        default=24 * 7, ge=1, le=24 * 365, description="An idle session is removed after so long."
+    )
+    finished_hours: float = Field(
+        default=24, ge=1, le=24 * 30, description="A finished session is remembered for so long."
+    )
+    chunk_min_length: Bytes = Field(
+        default=64 * KIB,
+        ge=0,
+        le=GIB,
+        description="OCI-Chunk-Min-Length, as advice to clients, in bytes; 0 sends none.",
+    )
+    max_size: Bytes = Field(default=0, ge=0, description="Largest blob, in bytes; 0: no limit.")
+    takeover_seconds: float = Field(
+        default=120, ge=10, le=86400, description="A session whose writer is silent for so long may be taken over."
+    )
+    max_concurrent: int = Field(
+        default=64, ge=1, le=10_000, description="Uploads that write at once per worker (bounds memory)."
+    )
+
+
+class StorageSettings(Section):
+    """How bytes go to disk and come back."""
+
+    batch_bytes: Bytes = Field(
+        default=MIB, ge=64 * KIB, le=64 * MIB, description="Bytes hashed and written in one step."
+    )
+    read_chunk_bytes: Bytes = Field(default=256 * KIB, ge=16 * KIB, le=16 * MIB, description="Bytes read in one step.")
+    min_free_bytes: Bytes = Field(
+        default=256 * MIB,
+        ge=0,
+        description="Uploads are refused (507) while the disk has less free than this, in bytes.",
+    )
+    allow_network_filesystem: bool = Field(
+        default=False, description="Serve data from NFS, CIFS and the like: not safe."
+    )
+
+
+class ListingSettings(Section):
+    """Pages of tags, repositories and referrers."""
+
+    page_size: int = Field(default=1000, ge=1, le=10_000, description="Most entries on a page, and the default.")
+
+
+class CacheSettings(Section):
+    """Memory for what cannot go stale, per worker."""
+
+    content_bytes: Bytes = Field(
+        default=64 * MIB,
+        ge=0,
+        le=64 * GIB,
+        description="Manifests and small blobs held in memory, half each, in bytes.",
+    )
+    rows: int = Field(default=65536, ge=0, le=10_000_000, description="Rows held in memory, validated at each request.")
+
+
+class LogSettings(Section):
+    """What is logged, and how it looks."""
+
+    format: Literal["auto", "console", "json"] = Field(
+        default="auto", description="auto: console on a terminal, else json."
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least severe that is written."
+    )
+    access: Literal["all", "changes", "none"] = Field(
+        default="changes", description="Requests that get a line: all, those that change or fail, none."
+    )
+
+
+class CorsSettings(Section):
+    """Which pages of other origins may call the API from a browser."""
+
+    allow_origins: Origins = Field(default=(), description="Origins allowed; empty: none.")
+
+
+class MetricsSettings(Section):
+    """Who may read /metrics."""
+
+    enabled: bool = Field(default=True, description="Whether /metrics answers at all.")
+    allow: Networks = Field(default=(), description="Peers that may read it, besides those on loopback.")
+
+
+class Settings(Section):
+    server: ServerSettings = ServerSettings()
+    access: AccessSettings = AccessSettings()
+    manifests: ManifestSettings = ManifestSettings()
+    uploads: UploadSettings = UploadSettings()
+    storage: StorageSettings = StorageSettings()
+    listing: ListingSettings = ListingSettings()
+    cache: CacheSettings = CacheSettings()
+    log: LogSettings = LogSettings()
+    cors: CorsSettings = CorsSettings()
+    metrics: MetricsSettings = MetricsSettings()

@@ -1,0 +1,289 @@
+"""What `pierhead serve` runs: locks, one listening socket, and worker processes that it keeps alive.
+
+Single-threaded and synchronous: it sleeps in `sigtimedwait`, so that forking is safe and no
+signal is lost. Workers are granian's; when they start and end is decided here, because granian's
+own loop gives up after two deaths within six seconds and is deaf to SIGTERM while it reloads.
+"""
+
+import importlib
+import logging
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from socket import socket
+
+from pierhead import __version__, listener, tls
+from pierhead.access.htpasswd import AccountsFile
+from pierhead.access.loopback import is_open
+from pierhead.data_directory import ServeLock, prepare
+from pierhead.errors import ConfigurationError
+from pierhead.granian_fleet import Fleet, WorkerProcess
+from pierhead.observability import slots
+from pierhead.settings import ServerSettings, Settings
+from pierhead.worker import READY_SIGNAL, Entry, Handover
+
+logger = logging.getLogger("pierhead.supervisor")
+
+TARGET = "pierhead.server:build"
+SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, READY_SIGNAL}
+TICK_SECONDS = 1.0
+READY_SECONDS = 10.0  # a worker that has not said so by then counts as ready
+LONGEST_PAUSE = 5.0  # seconds between two starts of a worker that keeps dying
+_HEALTHY_SECONDS = 10.0
+_OPEN_FILES = 65536
+_FIXED = ("host", "port", "data", "backlog")
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """One worker process as the supervisor sees it."""
+
+    process: WorkerProcess
+    slot: int
+    generation: int
+    born: float
+    ready: bool = False
+    killed_at: float | None = None  # once it was asked to end: when patience ends
+
+
+class Supervisor:
+    def __init__(self, settings: Settings, load: Callable[[], Settings], lock: ServeLock, sock: socket) -> None:
+        self._settings = settings
+        self._load = load
+        self._lock = lock
+        self._socket = sock
+        self._target = TARGET
+        self._members: list[Member] = []
+        self._pauses: dict[int, float] = {}  # slot -> seconds before the next start
+        self._starts: list[tuple[float, int]] = []  # when, slot
+        self._generation = 0
+        self._previous: Settings | None = None  # while a reload is under way
+        self._certificate = tls.Watch(settings.server)
+        self._fleet = self._new_fleet()
+        self._announced = False
+        self._exit_code: int | None = None
+        self._metrics = slots.prepare(settings.server.data / "run")
+
+    def run(self, target: str = TARGET) -> int:
+        """Serves until SIGTERM or SIGINT; returns the exit code."""
+        self._target = target
+        for slot in range(workers_of(self._settings.server)):
+            self._start(slot)
+        while self._members or self._starts:
+            self._take(signal.sigtimedwait(SIGNALS, self._patience()))
+        return self._exit_code or 0
+
+    def _take(self, received: signal.struct_siginfo | None) -> None:
+        number = received.si_signo if received else None
+        if number in (signal.SIGTERM, signal.SIGINT):
+            self._drain()
+        elif number == signal.SIGHUP:
+            self._reload("SIGHUP")
+        elif received and number == READY_SIGNAL:
+            self._now_ready(received.si_pid)
+        self._bury()
+        self._keep_time()
+
+    def _patience(self) -> float:
+        now = time.monotonic()
+        moments = [member.killed_at for member in self._members if member.killed_at is not None]
+        moments += [moment for moment, _ in self._starts]
+        return max(0.0, min([TICK_SECONDS, *(moment - now for moment in moments)]))
+
+    def _keep_time(self) -> None:
+        now = time.monotonic()
+        for member in self._members:
+            if member.killed_at is not None and now >= member.killed_at:
+                logger.warning("worker %d did not end in time: killed", member.process.pid)
+                member.process.kill()
+            elif not member.ready and member.killed_at is None and now >= member.born + READY_SECONDS:
+                self._now_ready(member.process.pid)
+        due = [slot for moment, slot in self._starts if moment <= now]
+        self._starts = [(moment, slot) for moment, slot in self._starts if moment > now]
+        for slot in due:
+            self._start(slot)
+        if self._exit_code is None and self._certificate.changed():
+            self._reload("the certificate changed")
+
+    # Workers
+
+    def _new_fleet(self) -> Fleet:
+        return Fleet(self._settings, self._socket, workers_of(self._settings.server))
+
+    def _start(self, slot: int) -> None:
+        handover = Handover(self._settings, os.getpid(), (self._lock.descriptor,), self._metrics)
+        process = self._fleet.start(slot, Entry(self._target, handover))
+        self._members.append(Member(process, slot, self._generation, time.monotonic()))
+
+    def _end(self, members: list[Member], seconds: float) -> None:
+        for member in members:
+            patience = time.monotonic() + seconds
+            member.killed_at = patience if member.killed_at is None else min(member.killed_at, patience)
+            member.process.terminate()
+
+    def _now_ready(self, pid: int) -> None:
+        for member in self._members:
+            if member.process.pid == pid:
+                member.ready = True
+        if not self._announced:
+            self._announced = True
+            _announce(self._settings, self._socket)
+        young = [member for member in self._members if member.generation == self._generation]
+        if self._previous and all(member.ready for member in young):
+            self._previous = None
+            self._end([m for m in self._members if m not in young], self._settings.server.reload_drain_seconds)
+            logger.info("reloaded: %d new workers serve", len(young))
+
+    def _bury(self) -> None:
+        dead = [member for member in self._members if not member.process.alive()]
+        self._members = [member for member in self._members if member not in dead]
+        for member in dead:
+            if member.killed_at is None and self._exit_code is None and member.generation == self._generation:
+                self._replace(member)
+
+    def _replace(self, member: Member) -> None:
+        code = member.process.exit_code
+        refused = code > 0 and not member.ready
+        if refused and self._previous:
+            self._take_back(code)
+        elif refused and not self._announced:
+            logger.error("a worker could not start (exit code %d): stopped", code)
+            self._drain(1)
+        else:
+            pause = self._pause(member, code)
+            logger.error("worker %d ended (%s): another starts", member.process.pid, _ending(code))
+            self._starts.append((time.monotonic() + pause, member.slot))
+
+    def _pause(self, member: Member, code: int) -> float:
+        """None after a kill or a long life; ever longer for a worker that ends by itself again and again."""
+        by_itself = code >= 0 and time.monotonic() - member.born < _HEALTHY_SECONDS
+        pause = self._pauses.get(member.slot, 0.0)
+        self._pauses[member.slot] = min(LONGEST_PAUSE, max(0.1, pause * 2)) if by_itself else 0.0
+        return self._pauses[member.slot]
+
+    # Ending and reloading
+
+    def _drain(self, exit_code: int = 0) -> None:
+        """The first time, transfers in flight may finish; the second time, they may not."""
+        again = self._exit_code is not None
+        self._exit_code = self._exit_code or exit_code
+        self._starts.clear()
+        self._socket.close()
+        seconds = 0.0 if again else self._settings.server.drain_seconds
+        if not again:
+            logger.info("stopping: transfers in flight have %g seconds", seconds)
+        self._end(self._members, seconds)
+
+    def _reload(self, reason: str) -> None:
+        if self._exit_code is not None or self._previous:
+            return
+        previous = self._settings
+        try:
+            self._settings = _reloadable(self._load(), previous)
+            check_files(self._settings)
+            fleet = self._new_fleet()
+        except ConfigurationError as error:
+            self._settings = previous
+            logger.error("not reloaded (%s): %s", reason, "; ".join(error.mistakes))
+            return
+        logger.info("reloading: %s", reason)
+        self._fleet, self._previous = fleet, previous
+        self._certificate = tls.Watch(self._settings.server)
+        self._generation += 1
+        self._starts.clear()
+        for slot in range(workers_of(self._settings.server)):
+            self._start(slot)
+
+    def _take_back(self, code: int) -> None:
+        """New workers cannot start: the old ones, which still serve, go on."""
+        assert self._previous is not None  # noqa: S101 - for the type checker
+        logger.error("not reloaded: a new worker could not start (exit code %d)", code)
+        self._end([member for member in self._members if member.generation == self._generation], 1.0)
+        self._settings, self._previous = self._previous, None
+        with suppress(ConfigurationError):
+            self._fleet = self._new_fleet()
+        for member in self._members:
+            if member.killed_at is None:
+                member.generation = self._generation
+        serving = {member.slot for member in self._members if member.killed_at is None}
+        missing = set(range(workers_of(self._settings.server))) - serving
+        self._starts = [(time.monotonic(), slot) for slot in missing]
+
+
+def serve(settings: Settings, load: Callable[[], Settings], target: str = TARGET) -> int:
+    """Serves `settings.server.data`. `load` gives the settings anew on a reload. Raises ConfigurationError."""
+    data = prepare(settings.server.data)
+    settings = _with_server(settings, data=data)
+    check_files(settings)
+    _raise_open_files()
+    with ServeLock(data) as lock, listener.bound(settings.server) as sock:
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        # Once here rather than in each worker: a replaced worker then serves within milliseconds.
+        importlib.import_module(target.partition(":")[0])
+        return Supervisor(settings, load, lock, sock).run(target)
+
+
+def check_files(settings: Settings) -> None:
+    """The files that the settings name. Raises ConfigurationError with all mistakes."""
+    mistakes: list[str] = []
+    for check in (_check_accounts, tls.check):
+        try:
+            check(settings)
+        except ConfigurationError as error:
+            mistakes += error.mistakes
+    if mistakes:
+        raise ConfigurationError(mistakes)
+
+
+def _check_accounts(settings: Settings) -> None:
+    if settings.access.htpasswd:
+        AccountsFile(settings.access.htpasswd)
+
+
+def default_workers() -> int:
+    """One for each processor that this process may use, at most four."""
+    return max(1, min(4, len(os.sched_getaffinity(0))))
+
+
+def workers_of(server: ServerSettings) -> int:
+    return server.workers or default_workers()
+
+
+def _reloadable(new: Settings, old: Settings) -> Settings:
+    """What the socket and the locks were made for stays until a restart."""
+    same_data = new.server.data.resolve() == old.server.data
+    changed = [name for name in _FIXED if getattr(new.server, name) != getattr(old.server, name)]
+    for name in changed:
+        if name != "data" or not same_data:
+            logger.warning("server.%s changes with a restart only", name)
+    return _with_server(new, **{name: getattr(old.server, name) for name in _FIXED})
+
+
+def _with_server(settings: Settings, **values: str | int | Path) -> Settings:
+    return settings.model_copy(update={"server": settings.server.model_copy(update=values)})
+
+
+def _raise_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _announce(settings: Settings, sock: socket) -> None:
+    url = listener.url(settings.server, sock)
+    workers = workers_of(settings.server)
+    logger.info("pierhead %s serves %s from %s (%d workers)", __version__, url, settings.server.data, workers)
+    if is_open(settings.access):
+        logger.info("no accounts: every local client may push, pull and delete (--htpasswd FILE changes that)")
+    elif settings.access.htpasswd is None:
+        logger.warning("no accounts and --allow-anonymous: everybody may push, pull and delete")
+
+
+def _ending(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"signal {-code}"
