@@ -3,8 +3,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Tools installed by tools/provision; kept outside the checkout, shared by all checkouts.
-export PIERHEAD_TOOLS ?= $(HOME)/.cache/pierhead/tools
 # What is passed on: make serve ARGS="--port 5001", make test ARGS="-k tags"
 ARGS ?=
 UV := uv==0.13.9
@@ -19,7 +17,7 @@ help: ## list the targets
 venv: $(VENV)/dev.stamp ## install the program and its development tools into .venv
 
 serve: $(VENV)/run.stamp ## run the registry (ARGS="--port 5001")
-	@exec $(BIN)/pierhead serve $(ARGS)
+	@exec env -u PIERHEAD_TOOLS $(BIN)/pierhead serve $(ARGS)
 
 test: $(VENV)/dev.stamp provision check ## install all that tests need, check, run all tests (ARGS="-k tags")
 	$(BIN)/python -m pytest $(ARGS)
@@ -45,7 +43,7 @@ conformance: $(VENV)/dev.stamp provision ## run the official conformance program
 	$(BIN)/python -m pytest -s tests/test_conformance.py $(ARGS)
 
 soak: $(VENV)/dev.stamp provision ## the long version of every sampled test (hours)
-	PIERHEAD_SOAK=1 $(BIN)/python -m pytest -o timeout=0 $(ARGS)
+	SOAK=1 $(BIN)/python -m pytest -o timeout=0 $(ARGS)
 
 lock: ## resolve the dependencies anew and write both lock files
 	tools/venv build/lock

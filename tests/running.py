@@ -50,7 +50,7 @@ def start(data: Path, *arguments: str, port: int | None = None, environment: dic
     log = data.with_name(data.name + ".log")
     command = [sys.executable, "-m", "pierhead.cli.main", "serve", "--port", str(port), "--data", str(data), *arguments]
     with log.open("ab") as stderr:
-        process = subprocess.Popen(command, stderr=stderr, stdout=stderr, env={**os.environ, **(environment or {})})
+        process = subprocess.Popen(command, stderr=stderr, stdout=stderr, env=_environment(environment or {}))
     scheme = "https" if "--tls-certificate" in arguments else "http"
     running = Running(process, f"127.0.0.1:{port}", data, log, scheme)
     try:
@@ -60,6 +60,12 @@ def start(data: Path, *arguments: str, port: int | None = None, environment: dic
         process.wait()
         raise
     return running
+
+
+def _environment(given: dict[str, str]) -> dict[str, str]:
+    """This process's, without settings that a person may have exported."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PIERHEAD_")}
+    return {**inherited, **given}
 
 
 def _wait(running: Running) -> None:

@@ -44,8 +44,7 @@ class ServeLock:
         """Raises ConfigurationError while another server, or what is left of one, is there."""
         self.descriptor = _open(self._data / SERVE_LOCK)
         try:
-            if not _lock(self.descriptor, fcntl.LOCK_EX, WAIT_SECONDS if _holder_is_gone(self.descriptor) else 0):
-                raise ConfigurationError([_taken(self._data, _holder(self.descriptor))])
+            self._wait_for_supervisor()
             self._wait_for_workers()
         except BaseException:
             os.close(self.descriptor)
@@ -56,6 +55,12 @@ class ServeLock:
 
     def __exit__(self, *_: object) -> None:
         os.close(self.descriptor)
+
+    def _wait_for_supervisor(self) -> None:
+        # A worker that was just being forked may hold its dead supervisor's lock for a moment.
+        seconds = WAIT_SECONDS if _is_gone(_holder(self.descriptor)) else 0.0
+        if not _lock(self.descriptor, fcntl.LOCK_EX, seconds):
+            raise ConfigurationError([_taken(self._data, _holder(self.descriptor))])
 
     def _wait_for_workers(self) -> None:
         descriptor = _open(self._data / WORKERS_LOCK)
@@ -103,9 +108,7 @@ def _holder(descriptor: int) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def _holder_is_gone(descriptor: int) -> bool:
-    """A worker killed while it was being forked may hold its dead supervisor's lock for a moment."""
-    pid = _holder(descriptor)
+def _is_gone(pid: int | None) -> bool:
     return pid is not None and not Path(f"/proc/{pid}").exists()
 
 

@@ -3,6 +3,8 @@
 Granian is pinned to one version: what begins with an underscore here is not its public face.
 """
 
+# ruff: noqa: SLF001
+
 import multiprocessing
 from collections.abc import Callable
 from socket import socket
@@ -46,12 +48,12 @@ class Fleet:
     def __init__(self, settings: Settings, sock: socket, workers: int) -> None:
         multiprocessing.set_start_method("fork", force=True)
         self._server: Any = _granian(settings, workers)
-        self._server._ssp = None  # noqa: SLF001
-        self._server._shd = _holder(sock, settings.server.backlog)  # noqa: SLF001
-        self._server._sso = None  # noqa: SLF001
+        self._server._ssp = None
+        self._server._shd = _holder(sock, settings.server.backlog)
+        self._server._sso = None
 
     def start(self, slot: int, entry: Callable[[], Any]) -> WorkerProcess:
-        worker = self._server._spawn_worker(slot, MPServer._spawn_asgi_lifespan_worker, entry)  # noqa: SLF001
+        worker = self._server._spawn_worker(slot, MPServer._spawn_asgi_lifespan_worker, entry)
         # Not `worker.start()`: that adds a thread, and a process with threads cannot fork safely.
         worker.inner.start()
         return WorkerProcess(worker.inner)
@@ -59,7 +61,7 @@ class Fleet:
 
 def _holder(sock: socket, backlog: int) -> Any:
     holder: Any = SocketHolder  # its published signature lacks its arguments
-    return holder(sock.fileno(), False, backlog)  # noqa: FBT003
+    return holder(sock.fileno(), False, backlog)
 
 
 def _granian(settings: Settings, workers: int) -> MPServer:

@@ -22,7 +22,7 @@ def bound(server: ServerSettings) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
         sock.listen(server.backlog)
-        sock.setblocking(False)  # noqa: FBT003 - its only form
+        sock.setblocking(False)
     except OSError as error:
         sock.close()
         raise ConfigurationError([f"{shown}: cannot be bound: {error.strerror}"]) from error

@@ -76,13 +76,14 @@ class Server:
             SqliteDatabase(data / "pierhead.db", remembered=settings.cache.rows, observe=_observer(metrics))
         )
         metrics.wal_bytes.watch(database.log_length)
+        observability.folds.append(lambda: metrics.looked_up("rows", *database.take_lookups()))
         metrics.build.watch(lambda: 1, __version__, engine.version())
         store = await stack.enter_async_context(FileStore(data, settings.storage, observe=metrics.stored))
         access = stack.enter_context(Access(settings.access))
         registry = Registry(database, store, settings)
         await stack.enter_async_context(_sweeping(registry.uploads))
         traced = await stack.enter_async_context(tracing.open_tracing(os.environ, observability, __version__))
-        face = Distribution(Face.of(registry, access, settings), observability)
+        face = Distribution(Face.of(registry, access, settings, metrics.uploads), observability)
         self._distribution = traced(Cors.around(face, settings.cors))
 
         async def ping_storage() -> dict[str, str]:

@@ -189,7 +189,8 @@ class Supervisor:
             fleet = self._new_fleet()
         except ConfigurationError as error:
             self._settings = previous
-            logger.error("not reloaded (%s): %s", reason, "; ".join(error.mistakes))
+            # The mistakes say it all: a traceback would hide them.
+            logger.error("not reloaded (%s): %s", reason, "; ".join(error.mistakes))  # noqa: TRY400
             return
         logger.info("reloading: %s", reason)
         self._fleet, self._previous = fleet, previous

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import os
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ async def served(
 
 def test_a_line_says_who_did_what_and_how_it_went(capfd: pytest.CaptureFixture[str]) -> None:
     scope = http_scope("PUT", "/v2/team/app/manifests/1", query_string=b"tag=2&key=hunter2")
-    filled = {
+    filled: dict[str, Any] = {
         "status": 201,
         "operation": "put_manifest",
         "repository": "team/app",
@@ -114,7 +115,7 @@ def test_nothing_a_client_sends_can_forge_a_line(
     written = capfd.readouterr().err
     assert written.count("\n") == 1
     assert all(character.isprintable() for character in written[:-1])
-    assert "principal=root" not in written.replace('" principal=root', "").replace('\\"', '"') or format == "json"
+    assert format == "json" or "principal=root" not in shlex.split(written)
 
 
 def test_paths_and_agents_are_of_bounded_length(capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,11 +1,10 @@
 import json
 import logging
-import multiprocessing
 import os
 import pickle
+import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -187,22 +186,21 @@ def test_a_long_query_is_cut() -> None:
     assert len(logs.safe_query(b"&".join([b"digest=" + b"x" * 10_000] * 1000))) < 6000
 
 
-def _write_many(file: int, letter: str) -> None:
-    for _ in range(50):
-        lines.write(file, [letter.encode() * 300 + b"\n"] * 100)
+WRITER = """
+import sys
+from pierhead.observability import lines
+for _ in range(50):
+    lines.write(1, [sys.argv[1].encode() * 300 + b"\\n"] * 100)
+"""
 
 
-def test_lines_of_several_processes_do_not_mix_in_a_pipe(tmp_path: Path) -> None:
+def test_lines_of_several_processes_do_not_mix_in_a_pipe() -> None:
     reader, writer = os.pipe()
-    context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=_write_many, args=(writer, letter)) for letter in "abc"]
-    for process in processes:
-        process.start()
+    processes = [subprocess.Popen([sys.executable, "-c", WRITER, letter], stdout=writer) for letter in "abc"]
     os.close(writer)
 
-    with os.fdopen(reader) as read:
+    with os.fdopen(reader, "rb") as read:
         written = read.read().splitlines()
-    for process in processes:
-        process.join()
+    assert [process.wait() for process in processes] == [0, 0, 0]
     assert len(written) == 15_000
-    assert set(written) == {letter * 300 for letter in "abc"}
+    assert set(written) == {letter * 300 for letter in (b"a", b"b", b"c")}

@@ -113,7 +113,7 @@ class _Take(BaseHTTPRequestHandler):
         self.send_header("content-length", "0")
         self.end_headers()
 
-    def log_message(self, *_: object) -> None:  # type: ignore[override] -- the format is of no interest
+    def log_message(self, *_: object) -> None:
         """Tests are quiet."""
 
 

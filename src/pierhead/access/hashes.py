@@ -31,7 +31,7 @@ def _bcrypt(password: bytes, hashed: str) -> bool:
 
 
 def _apr1(password: bytes, hashed: str) -> bool:
-    from passlib.hash import apr_md5_crypt  # type: ignore[import-untyped]
+    from passlib.hash import apr_md5_crypt
 
     return bool(apr_md5_crypt.verify(password, hashed))
 

@@ -81,9 +81,8 @@ async def _refuse(call: Call, error: errors.PierheadError) -> None:
         raise error
     detail = {"code": code, "message": error.__doc__ or type(error).__doc__, "detail": str(error)}
     try:
-        if call.has_body:
-            await call.drain()
         await call.respond_json(status, {"errors": [detail]}, _headers(call, error))
+        await call.drain()
     except OSError:
         pass  # the client has gone
 
@@ -98,6 +97,9 @@ def _headers(call: Call, error: errors.PierheadError) -> Headers:
         headers.append((b"content-range", b"bytes */%d" % error.size))
     elif isinstance(error, errors.UploadOutOfOrder):
         headers += uploads.session(call, error.upload_id, error.offset)
+    if call.header(b"expect") is not None and call.scope["http_version"].startswith("1"):
+        # Its body may never come, and what comes instead must not be taken for it (RFC 9110, section 10.1.1).
+        headers.append((b"connection", b"close"))
     if isinstance(error, errors.Unavailable | errors.TooManyRequests | errors.UploadBusy):
         headers.append((b"retry-after", b"%d" % error.retry_after))
     return headers

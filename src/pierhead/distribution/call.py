@@ -5,7 +5,7 @@ for the log and the metrics.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -13,7 +13,6 @@ import orjson
 
 from pierhead.access.principal import Principal
 from pierhead.asgi.types import Headers, Receive, Scope, Send
-from pierhead.blobs.store import Reader
 from pierhead.distribution.routes import Match
 from pierhead.errors import BodyTooShort, BodyTooSlow, HeaderInvalid, QueryInvalid
 from pierhead.models import Actor, RepositoryName
@@ -25,9 +24,9 @@ if TYPE_CHECKING:
 API_VERSION = (b"docker-distribution-api-version", b"registry/2.0")
 _QUERY_FIELDS_MAX = 256
 _LENGTH_DIGITS_MAX = 18
-# A body that nobody wants is read this far, so that the client gets to read the refusal.
+# A body that nobody wants is read this far: to cut the connection could cost the client its answer.
 _DRAIN_BYTES = 256 * 1024 * 1024
-_DRAIN_SECONDS = 10.0
+_DRAIN_SECONDS = 30.0
 # From this length on it is worth noticing that the client has left.
 _WATCH_BYTES = 4 * 1024 * 1024
 
@@ -75,10 +74,10 @@ class Call:
         raw: bytes = self.scope["query_string"]
         if not raw:
             return []
+        if raw.count(b"&") >= _QUERY_FIELDS_MAX:
+            raise QueryInvalid(f"at most {_QUERY_FIELDS_MAX} parameters are taken")
         try:
-            return parse_qsl(
-                raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_QUERY_FIELDS_MAX
-            )
+            return parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict")
         except ValueError as error:
             raise QueryInvalid("the query is not valid: percent-encoded UTF-8 is expected") from error
 
@@ -139,7 +138,13 @@ class Call:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def drain(self) -> None:
-        """Reads on where a refusal came before the body's end: closing now would cost the client the answer."""
+        """Reads what is left of the body, after an answer that came before its end.
+
+        The answer goes first: a client that waits for it (`Expect: 100-continue`, or one that looks for
+        an answer while it sends) need not send the body at all.
+        """
+        if not self.has_body:
+            return
         started = self.record.bytes_in
         try:
             async with asyncio.timeout(_DRAIN_SECONDS):
@@ -154,6 +159,8 @@ class Call:
         """Answers with a body whose length is told."""
         headers.append((b"content-length", b"%d" % len(body)))
         await self.begin(status, headers)
+        if self.scope["method"] == "HEAD":
+            body = b""
         self.record.bytes_out = len(body)
         await self.send({"type": "http.response.body", "body": body})
 
@@ -170,14 +177,14 @@ class Call:
         headers.append(API_VERSION)
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
 
-    async def stream(self, status: int, headers: Headers, reader: Reader, start: int, length: int) -> None:
-        """Answers with bytes [start, start + length) of a blob; stops when the client leaves."""
+    async def stream(self, status: int, headers: Headers, chunks: AsyncIterator[bytes], length: int) -> None:
+        """Answers with `length` bytes as they come; stops when the client leaves."""
         headers.append((b"content-length", b"%d" % length))
         await self.begin(status, headers)
         record = self.record
         watch = asyncio.ensure_future(self._gone()) if length > _WATCH_BYTES else None
         try:
-            async for chunk in reader.chunks(start, length):
+            async for chunk in chunks:
                 if watch is not None and watch.done():
                     return
                 self.record.bytes_out += len(chunk)

@@ -1,10 +1,11 @@
 """What every handler of the face needs, as one frozen value."""
 
-import asyncio
 from dataclasses import dataclass
 
 from pierhead.access.authenticator import Access
 from pierhead.access.proxy import Proxies
+from pierhead.distribution.slots import UploadSlots
+from pierhead.observability.instruments import Gauge
 from pierhead.registry.registry import Registry
 from pierhead.settings import Settings
 
@@ -14,7 +15,7 @@ class Face:
     registry: Registry
     access: Access
     proxies: Proxies
-    upload_slots: asyncio.Semaphore  # bounds the memory of uploads in flight
+    upload_slots: UploadSlots
     public_url: str  # "" for relative locations
     page_size: int  # entries
     manifest_max_size: int  # bytes
@@ -23,12 +24,12 @@ class Face:
     trusts_proxies: bool
 
     @classmethod
-    def of(cls, registry: Registry, access: Access, settings: Settings) -> "Face":
+    def of(cls, registry: Registry, access: Access, settings: Settings, gauge: Gauge) -> "Face":
         return cls(
             registry=registry,
             access=access,
             proxies=Proxies(settings.server.trusted_proxies),
-            upload_slots=asyncio.Semaphore(settings.uploads.max_concurrent),
+            upload_slots=UploadSlots(settings.uploads.max_concurrent, gauge),
             public_url=settings.server.public_url or "",
             page_size=settings.listing.page_size,
             manifest_max_size=settings.manifests.max_size,

@@ -63,6 +63,8 @@ def _split(path: str) -> tuple[str, str, str]:
         return "ping", "", ""
     if path == "/v2/_catalog":
         return "catalog", "", ""
+    if not path.startswith("/v2/"):
+        raise EndpointUnknown(path)
     rest, _, target = path.removeprefix("/v2/").rpartition("/")
     repository, _, kind = rest.rpartition("/")
     if kind == "uploads":

@@ -98,6 +98,7 @@ async def finish_upload(call: Call) -> None:
     upload = await uploads.find(repository, call.match.target)
     if upload.digest == digest:  # a client that did not hear the first answer
         await _created(call, digest)
+        await call.drain()
         return
     chunk = _chunk(call)
     async with (
@@ -124,14 +125,18 @@ async def _receive(call: Call, receiving: Receiving) -> None:
 def _chunk(call: Call) -> tuple[int, int] | None:
     """First and last byte of the chunk that a request says to bring. Raises HeaderInvalid, SizeInvalid."""
     stated = call.header(b"content-range")
-    if stated is None:
-        return None
+    return None if stated is None else parse_chunk(stated, call.content_length)
+
+
+def parse_chunk(stated: bytes, length: int | None) -> tuple[int, int]:
+    """First and last byte of a Content-Range, with the body's length where it is told. Raises as `_chunk`."""
     matched = _CONTENT_RANGE.fullmatch(stated.strip())
     if matched is None:
         raise HeaderInvalid("Content-Range: <first byte>-<last byte> is expected")
     first, last = int(matched[1]), int(matched[2])
-    length = call.content_length
-    if last < first or (length is not None and last - first + 1 != length):
+    if last < first:
+        raise HeaderInvalid(f"Content-Range: the last byte, {last}, comes before the first, {first}")
+    if length is not None and last - first + 1 != length:
         raise SizeInvalid(f"Content-Range says bytes {first} to {last}, the body has {length}")
     return first, last
 

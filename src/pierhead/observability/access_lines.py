@@ -42,13 +42,13 @@ def json_line(entry: Entry) -> bytes:
 def console_line(entry: Entry) -> bytes:
     (started, seconds, request_id, method, path, query, status, operation, _, _,
      bytes_in, bytes_out, principal, address, agent, error) = entry  # fmt: skip
-    target = lines.printable(path.decode("latin-1") + (f"?{safe_query(query)}" if query else ""))
+    target = console_value(path.decode("latin-1") + (f"?{safe_query(query)}" if query else ""), ' "')
     pairs = {
         "operation": operation, "error": error, "principal": principal, "address": address,
         "agent": agent.decode("latin-1"), "request_id": request_id,
     }  # fmt: skip
     shown = "".join(f" {key}={console_value(value)}" for key, value in pairs.items() if value)
-    words = f"{_time(started)} {lines.printable(method[:METHOD_MAX])} {target} {status} {seconds * 1000:.1f} ms"
+    words = f"{_time(started)} {console_value(method[:METHOD_MAX])} {target} {status} {seconds * 1000:.1f} ms"
     return f"{words} in={bytes_in} out={bytes_out}{shown}\n".encode("utf-8", "backslashreplace")
 
 

@@ -1,7 +1,8 @@
 """One line per request, written by a thread, so that no request ever waits for who reads the log.
 
-`add` appends a tuple; every 100 ms or 1,000 entries the batch goes to the thread. Where the reader
-is slow, entries beyond MAX_WAITING are dropped and counted.
+`add` appends a tuple; every 100 ms or 100 entries the batch is formatted, in small bites on the loop since
+a thread under load waits 5 ms for each turn of the GIL, and given to the thread. Where the reader is slow,
+entries beyond MAX_WAITING are dropped and counted.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from pierhead.observability.requests import RequestRecord
 Choice = Literal["all", "changes", "none"]
 
 INTERVAL = 0.1  # seconds
-BATCH = 100  # entries; formatting them holds the loop for 0.3 ms
+BATCH = 100  # entries; formatting them holds the loop for about 0.5 ms
 MAX_WAITING = 20_000  # entries handed to the thread and not yet written
 SLOW = 1.0  # seconds after which `changes` logs a successful read too
 CLOSING = 2.0  # seconds that a stuck reader may hold up the end

@@ -103,10 +103,10 @@ class ConsoleFormatter(logging.Formatter):
 _HEAD = ("time", "level", "logger", "message")
 
 
-def console_value(value: object) -> str:
+def console_value(value: object, mistakable: str = ' "=') -> str:
     """Quoted where a value could be mistaken for several."""
     text = lines.printable(str(value))
-    if text and not any(character in text for character in ' "='):
+    if text and not any(character in text for character in mistakable):
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 

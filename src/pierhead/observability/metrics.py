@@ -56,6 +56,10 @@ class Metrics:
         self.commit_seconds.observe(seconds, durability)
         self.batch_sizes.observe(transactions, durability)
 
+    def looked_up(self, cache: str, hits: int, misses: int) -> None:
+        self.cache_lookups.add(hits, cache, "hit")
+        self.cache_lookups.add(misses, cache, "miss")
+
     def stored(self, operation: str, seconds: float, size: int) -> None:
         """What the blob store tells of each of its operations, from any thread."""
         self.storage_seconds.observe(seconds, operation)

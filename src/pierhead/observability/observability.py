@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -37,6 +37,8 @@ class Observability:
         self._written: Numbers = {}
         self._prefix = os.urandom(6).hex()
         self._counter = count(1)
+        # Parts that count on their own move their sums into the metrics when asked.
+        self.folds: list[Callable[[], None]] = []
         # With tracing on, whoever traces finds the record of a request in its scope.
         self.traced = False
 
@@ -57,6 +59,7 @@ class Observability:
         if self._log:
             await self._log.close()
         if self._slot:
+            await self._share(self._slot)
             self._slot.close()
 
     def new_request_id(self) -> str:
@@ -88,6 +91,8 @@ class Observability:
 
     def _numbers(self, instruments: Iterable[Instrument]) -> Numbers:
         self._sums.fold()
+        for fold in self.folds:
+            fold()
         return {instrument.name: instrument.copy() for instrument in instruments}
 
     def _inherit(self, numbers: Numbers) -> None:

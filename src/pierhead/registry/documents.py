@@ -1,13 +1,15 @@
 """Reading a manifest: bytes in, a checked `Document` or `ManifestInvalid` out. No I/O.
 
 Rules
-- JSON in UTF-8, one object, no key twice in an object (clients disagree on which one counts).
+- JSON in UTF-8, one object, no key twice in an object (clients disagree on which one counts), and
+  no half of a surrogate pair (it cannot be written as UTF-8 again).
 - Content-Type and the `mediaType` field agree where both are there; parameters are ignored.
 - image-spec 1.1 and Docker's image manifest v2 schema 2 are checked; JSON of any other media
   type is kept as it is, and what looks like a descriptor in it counts as a reference.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +35,8 @@ _FOREIGN = (
     "application/vnd.docker.image.rootfs.foreign.",
 )
 MEDIA_TYPE_MAX = 255
+# RFC 6838, section 4.2: restricted names on both sides of the slash.
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*")
 SIZE_MAX = 2**63 - 1
 
 
@@ -82,16 +86,27 @@ def _parse(content: bytes) -> dict[str, Any]:
         raise ManifestInvalid(f"not JSON: {str(error)[:200]}") from error
     if not isinstance(value, dict):
         raise ManifestInvalid("a JSON object is expected")
+    _refuse_surrogates(content, value)
     return value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ManifestInvalid(f"the key {twice[:100]!r} stands twice in one object")
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+        raise ManifestInvalid(f"the key {twice[:100]!a} stands twice in one object")
     return fields
+
+
+def _refuse_surrogates(content: bytes, value: dict[str, Any]) -> None:
+    """RFC 8259, section 8.2: `"\\ud800"` alone is JSON, but no text."""
+    if b"\\ud" not in content and b"\\uD" not in content:
+        return
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ManifestInvalid("half of a surrogate pair stands in a string") from error
 
 
 def _refuse_constant(name: str) -> None:
@@ -99,17 +114,22 @@ def _refuse_constant(name: str) -> None:
 
 
 def _media_type(fields: dict[str, Any], content_type: str) -> str:
-    stated = content_type.partition(";")[0].strip().lower()
-    inside = fields.get("mediaType", "")
-    if not isinstance(inside, str) or len(inside) > MEDIA_TYPE_MAX or not inside.isascii() or not inside.isprintable():
+    stated, inside = content_type.partition(";")[0].strip(), fields.get("mediaType", "")
+    if inside != "" and not _is_media_type(inside):
         raise ManifestInvalid("mediaType: a media type is expected")
-    if stated in _UNTYPED:
-        return inside or _guess(fields)
-    if inside and inside.lower() != stated:
-        raise ManifestInvalid(f"mediaType is {inside}, but the Content-Type is {stated[:MEDIA_TYPE_MAX]}")
-    if len(stated) > MEDIA_TYPE_MAX or not stated.isprintable() or "/" not in stated:
+    if stated and not _is_media_type(stated):
         raise ManifestInvalid("Content-Type: a media type is expected")
-    return inside or stated
+    if stated.lower() in _UNTYPED:
+        return inside or _guess(fields)
+    if inside and inside.lower() != stated.lower():
+        raise ManifestInvalid(f"mediaType is {inside}, but the Content-Type is {stated}")
+    found = inside or stated
+    # Media types have no case, but clients compare those that they know with one.
+    return found.lower() if found.lower() in _KNOWN else found
+
+
+def _is_media_type(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= MEDIA_TYPE_MAX and _MEDIA_TYPE.fullmatch(value) is not None
 
 
 def _guess(fields: dict[str, Any]) -> str:

@@ -165,7 +165,7 @@ async def _refreshed(staged: Staged, refresh: Refresh) -> Upload:
     except UploadUnknown:
         # Made by the lock, for a session that ended just before.
         with storage_errors("discard"):
-            staged.forget_empty()
+            staged.forget_new()
         raise
 
 

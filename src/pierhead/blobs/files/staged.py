@@ -23,7 +23,7 @@ class Staged:
     def __init__(self, path: str) -> None:
         self.path = path
         self.fd = -1
-        self.size = 0  # bytes, when it was locked
+        self.size = -1  # bytes, when it was locked
         self.position = 0  # where the next byte goes
         self._started = 0  # writeback of all before this was asked for
 
@@ -48,7 +48,8 @@ class Staged:
     def truncate(self, size: int) -> None:
         os.ftruncate(self.fd, size)
 
-    def forget_empty(self) -> None:
+    def forget_new(self) -> None:
+        """Removes a file that held nothing when it was locked."""
         if self.size == 0:
             os.unlink(self.path)  # noqa: PTH108
 

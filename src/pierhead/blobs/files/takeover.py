@@ -10,7 +10,7 @@ from functools import partial
 
 from pierhead.blobs.files.staged import WRITE_SIZE, Staged
 from pierhead.blobs.files.work import Work
-from pierhead.errors import UploadBusy, UploadUnknown
+from pierhead.errors import PierheadError, UploadBusy, UploadUnknown
 from pierhead.models import Upload
 
 # A thread copies so many bytes at a time.
@@ -24,6 +24,9 @@ async def take_over(work: Work, upload: Upload, *, source: str, target: Staged) 
         for start in range(0, upload.offset, _PART):
             end = min(start + _PART, upload.offset)
             await work.syncing("take over", end - start, partial(_copy, upload, source, target.fd, start, end))
+    except PierheadError:
+        await work.syncing("discard", 0, target.forget_new)
+        raise
     finally:
         target.close()
 

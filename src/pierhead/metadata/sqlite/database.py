@@ -32,8 +32,8 @@ class SqliteDatabase:
         self._observe = observe
         self._remembered: dict[Hashable, Any] = {}
         self._version: object = None
-        self.hits = 0
-        self.misses = 0
+        self._hits = 0
+        self._misses = 0
 
     async def __aenter__(self) -> Self:
         engine.prepare(self._path)
@@ -63,10 +63,10 @@ class SqliteDatabase:
             self._version = version
         found = self._remembered.get(key, _ABSENT)
         if found is not _ABSENT:
-            self.hits += 1
+            self._hits += 1
             result: T = found
             return result
-        self.misses += 1
+        self._misses += 1
         with engine.translated():
             result = self._read(operation)
         if len(self._remembered) >= self._limit:
@@ -76,6 +76,12 @@ class SqliteDatabase:
 
     def write(self, operation: Operation[T], *, durable: bool = True) -> Awaitable[T]:
         return self._writer.submit(operation, durable=durable)
+
+    def take_lookups(self) -> tuple[int, int]:
+        """Hits and misses of `recall` since this was last asked."""
+        taken = self._hits, self._misses
+        self._hits = self._misses = 0
+        return taken
 
     def log_length(self) -> int:
         """Bytes of the write-ahead log. Raises OSError."""

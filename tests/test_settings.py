@@ -1,0 +1,165 @@
+"""The settings and where they come from."""
+
+import tomllib
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from pierhead.configuration import Given, allowed, effective_toml, load, sections_by_name
+from pierhead.errors import ConfigurationError
+from pierhead.settings import ServerSettings, Settings
+
+
+def mistakes(
+    toml: str = "", tmp_path: Path | None = None, flags: dict[tuple[str, str], Given] | None = None, **environment: str
+) -> list[str]:
+    path = tmp_path / "pierhead.toml" if tmp_path else None
+    if path:
+        path.write_text(toml)
+    with pytest.raises(ConfigurationError) as caught:
+        load(path, flags, environment)
+    return caught.value.mistakes
+
+
+def test_without_any_source_the_defaults_hold() -> None:
+    configuration = load(environment={})
+
+    assert configuration.settings == Settings()
+    assert configuration.sources == {}
+
+
+def test_a_flag_wins_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "pierhead.toml"
+    file.write_text("[server]\nport = 1\nbacklog = 200\nworkers = 3\n")
+    environment = {"PIERHEAD_SERVER_PORT": "2", "PIERHEAD_SERVER_WORKERS": "4"}
+
+    configuration = load(file, {("server", "port"): Given("3", "--port")}, environment)
+
+    server = configuration.settings.server
+    assert (server.port, server.workers, server.backlog) == (3, 4, 200)
+    assert configuration.sources["server", "port"] == "--port"
+    assert configuration.sources["server", "workers"] == "PIERHEAD_SERVER_WORKERS"
+    assert configuration.sources["server", "backlog"] == str(file)
+
+
+def test_the_file_can_be_named_by_the_environment(tmp_path: Path) -> None:
+    file = tmp_path / "pierhead.toml"
+    file.write_text("[listing]\npage_size = 7\n")
+
+    assert load(environment={"PIERHEAD_CONFIG": str(file)}).settings.listing.page_size == 7
+
+
+def test_every_mistake_is_told_at_once_with_key_source_value_and_what_is_allowed(tmp_path: Path) -> None:
+    toml = "[server]\nprot = 5000\nport = 70000\n[manifest]\n[cache]\nrows = 'many'\n"
+
+    told = mistakes(toml, tmp_path, {("log", "format"): Given("xml", "--log-format")}, PIERHEAD_SERVER_WORKERS="-1")
+
+    file = tmp_path / "pierhead.toml"
+    assert told == [
+        f"server.prot ({file}): no such setting; did you mean port?",
+        f"[manifest] ({file}): no such setting; did you mean manifests?",
+        f"server.port = 70000 ({file}): must be a whole number from 0 to 65535",
+        "server.workers = '-1' (PIERHEAD_SERVER_WORKERS): must be a whole number from 0 to 256",
+        f"cache.rows = 'many' ({file}): must be a whole number from 0 to 10000000",
+        "log.format = 'xml' (--log-format): must be auto or console or json",
+    ]
+
+
+def test_an_unknown_variable_is_a_mistake_with_a_suggestion_and_without_its_value() -> None:
+    assert mistakes(PIERHEAD_ACCESS_HTPASWD="hunter2") == [
+        "PIERHEAD_ACCESS_HTPASWD (environment): no such setting; did you mean PIERHEAD_ACCESS_HTPASSWD?"
+    ]
+
+
+def test_the_variables_kubernetes_sets_for_a_service_of_our_name_are_no_mistake() -> None:
+    environment = {
+        "PIERHEAD_SERVICE_HOST": "10.0.0.1",
+        "PIERHEAD_SERVICE_PORT": "5000",
+        "PIERHEAD_SERVICE_PORT_HTTP": "5000",
+        "PIERHEAD_PORT": "tcp://10.0.0.1:5000",
+        "PIERHEAD_PORT_5000_TCP_ADDR": "10.0.0.1",
+    }
+
+    assert load(environment=environment).settings == Settings()
+
+
+def test_credentials_in_a_url_are_not_repeated() -> None:
+    [told] = mistakes(PIERHEAD_SERVER_PUBLIC_URL="https://me:hunter2@example.org")
+
+    assert told.startswith("server.public_url = *** (PIERHEAD_SERVER_PUBLIC_URL): must be http://HOST[:PORT]")
+
+
+@pytest.mark.parametrize("toml", ["password = hunter2", "[server]\nport = 1\nport = 2", "\x00"])
+def test_a_file_that_is_no_toml_is_refused_without_repeating_it(toml: str, tmp_path: Path) -> None:
+    [told] = mistakes(toml, tmp_path)
+
+    assert "is not TOML" in told
+    assert "hunter2" not in told
+
+
+def test_a_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
+    [told] = mistakes(PIERHEAD_CONFIG=str(tmp_path / "none.toml"))
+
+    assert told.endswith("cannot be read: No such file or directory")
+
+
+def test_sizes_take_units_and_lists_take_commas() -> None:
+    environment = {
+        "PIERHEAD_MANIFESTS_MAX_SIZE": "8MiB",
+        "PIERHEAD_UPLOADS_MAX_SIZE": "1073741824",
+        "PIERHEAD_SERVER_TRUSTED_PROXIES": "10.0.0.0/8, ::1",
+        "PIERHEAD_ACCESS_ALLOW_ANONYMOUS": "true",
+    }
+
+    settings = load(environment=environment).settings
+
+    assert settings.manifests.max_size == 8 * 1024 * 1024
+    assert settings.uploads.max_size == 1024**3
+    assert settings.server.trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("::1"))
+    assert settings.access.allow_anonymous is True
+
+
+@pytest.mark.parametrize("size", ["1.5MiB", "-1", "MiB", "9" * 30 + "KiB", "4 megabytes"])
+def test_a_size_that_is_none_is_refused(size: str) -> None:
+    [told] = mistakes(PIERHEAD_MANIFESTS_MAX_SIZE=size)
+
+    assert "must be a number of bytes, such as 65536 or 4MiB" in told
+
+
+def test_a_key_without_a_certificate_is_a_mistake() -> None:
+    assert mistakes(PIERHEAD_SERVER_TLS_KEY="key.pem") == [
+        "server.tls_key (PIERHEAD_SERVER_TLS_KEY): needs server.tls_certificate too"
+    ]
+
+
+def test_strangers_are_let_in_only_by_accounts_or_by_saying_so() -> None:
+    [told] = mistakes(flags={("server", "host"): Given("0.0.0.0", "--host")})
+
+    assert told.startswith("server.host = '0.0.0.0' (--host): ")
+    assert "--htpasswd FILE" in told
+    assert "--allow-anonymous" in told
+
+
+def test_the_effective_configuration_is_a_file_that_gives_the_same_one(tmp_path: Path) -> None:
+    environment = {"PIERHEAD_SERVER_DATA": 'a "b\\c', "PIERHEAD_CORS_ALLOW_ORIGINS": "https://a.example", "HOME": "x"}
+    configuration = load(environment=environment)
+    file = tmp_path / "shown.toml"
+    file.write_text(effective_toml(configuration))
+
+    assert load(file, environment={}).settings == configuration.settings
+    assert "# PIERHEAD_SERVER_DATA" in file.read_text()
+    assert set(tomllib.loads(file.read_text())) == set(sections_by_name())
+
+
+def test_every_setting_is_described_and_its_default_is_allowed() -> None:
+    for section, model in sections_by_name().items():
+        for name, field in model.model_fields.items():
+            assert field.description, f"{section}.{name}"
+            assert allowed(field) != "a text", f"{section}.{name}"
+        model.model_validate(model().model_dump())
+
+
+def test_a_part_cannot_change_its_settings() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        ServerSettings().port = 1
