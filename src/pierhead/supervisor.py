@@ -116,15 +116,19 @@ class Supervisor:
         return Fleet(self._settings, self._socket, workers_of(self._settings.server))
 
     def _start(self, slot: int) -> None:
-        handover = Handover(self._settings, os.getpid(), (self._lock.descriptor,), self._metrics)
+        handover = Handover(self._settings, os.getpid(), self._socket.fileno(), (self._lock.descriptor,), self._metrics)
         process = self._fleet.start(slot, Entry(self._target, handover))
         self._members.append(Member(process, slot, self._generation, time.monotonic()))
 
     def _end(self, members: list[Member], seconds: float) -> None:
         for member in members:
-            patience = time.monotonic() + seconds
-            member.killed_at = patience if member.killed_at is None else min(member.killed_at, patience)
+            _be_patient(member, seconds)
             member.process.terminate()
+
+    def _retire(self, members: list[Member], seconds: float) -> None:
+        for member in members:
+            _be_patient(member, seconds)
+            member.process.retire()
 
     def _now_ready(self, pid: int) -> None:
         for member in self._members:
@@ -136,7 +140,7 @@ class Supervisor:
         young = [member for member in self._members if member.generation == self._generation]
         if self._previous and all(member.ready for member in young):
             self._previous = None
-            self._end([m for m in self._members if m not in young], self._settings.server.reload_drain_seconds)
+            self._retire([m for m in self._members if m not in young], self._settings.server.reload_drain_seconds)
             logger.info("reloaded: %d new workers serve", len(young))
 
     def _bury(self) -> None:
@@ -214,6 +218,11 @@ class Supervisor:
         serving = {member.slot for member in self._members if member.killed_at is None}
         missing = set(range(workers_of(self._settings.server))) - serving
         self._starts = [(time.monotonic(), slot) for slot in missing]
+
+
+def _be_patient(member: Member, seconds: float) -> None:
+    patience = time.monotonic() + seconds
+    member.killed_at = patience if member.killed_at is None else min(member.killed_at, patience)
 
 
 def serve(settings: Settings, load: Callable[[], Settings], target: str = TARGET) -> int:

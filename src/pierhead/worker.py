@@ -7,7 +7,9 @@ import ctypes
 import importlib
 import os
 import signal
+import socket
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +24,11 @@ if TYPE_CHECKING:
 # Queued by the kernel with its sender's pid, unlike an ordinary signal: two at once are two.
 READY_SIGNAL = signal.SIGRTMIN
 
+# Asks a worker to accept no more, and to end once what it accepted last has had time to speak.
+RETIRE_SIGNAL = signal.SIGUSR1
+
 _PR_SET_PDEATHSIG = 1
+_RETIRING_SECONDS = 0.5
 _CANNOT_START = 3  # exit code
 
 
@@ -32,6 +38,7 @@ class Handover:
 
     settings: Settings
     supervisor: int  # pid
+    listener: int  # descriptor of the listening socket
     close: tuple[int, ...] = ()  # descriptors that are the supervisor's alone
     metrics: Path | None = None  # where workers show one another their numbers
 
@@ -95,6 +102,19 @@ def ready() -> None:
         os.kill(_Worker.handover.supervisor, READY_SIGNAL)
 
 
+def _retire(*_: object) -> None:
+    """Granian stops accepting and closes silent connections in one step, which would lose those just accepted.
+
+    A socket that nobody can reach takes the place of the listening one, in this process alone.
+    """
+    with socket.socket(socket.AF_UNIX) as unreachable:
+        unreachable.bind("")  # the kernel chooses an abstract name
+        unreachable.listen(1)
+        unreachable.setblocking(False)
+        os.dup2(unreachable.fileno(), _handover().listener, inheritable=False)
+    threading.Timer(_RETIRING_SECONDS, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
+
 def _handover() -> Handover:
     if _Worker.handover is None:
         raise RuntimeError("this process is no worker of `pierhead serve`")
@@ -106,4 +126,5 @@ def _take_signals_back() -> None:
     # A terminal sends these to the whole group: reloading is the supervisor's business.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(RETIRE_SIGNAL, _retire)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

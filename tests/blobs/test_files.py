@@ -49,7 +49,7 @@ def names(folder: Path) -> list[str]:
 
 
 def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def fill(filler: Path) -> None:

@@ -10,6 +10,7 @@ Rules
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -93,8 +94,7 @@ def _parse(content: bytes) -> dict[str, Any]:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+        [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
         raise ManifestInvalid(f"the key {twice[:100]!a} stands twice in one object")
     return fields
 
@@ -105,6 +105,8 @@ def _refuse_surrogates(content: bytes, value: dict[str, Any]) -> None:
         return
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except RecursionError as error:
+        raise ManifestInvalid("nested too deeply") from error
     except UnicodeEncodeError as error:
         raise ManifestInvalid("half of a surrogate pair stands in a string") from error
 

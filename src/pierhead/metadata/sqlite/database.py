@@ -4,14 +4,12 @@ A read costs microseconds, less than handing it to a thread. The reading connect
 writes, so its `data_version` tells of every commit, those of its own process too.
 """
 
+import os
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import apsw
-
-from pierhead.errors import MetadataUnavailable
 from pierhead.metadata.database import Operation
 from pierhead.metadata.sqlite import engine
 from pierhead.metadata.sqlite.transaction import SqliteTransaction, complete
@@ -41,23 +39,27 @@ class SqliteDatabase:
         self._reader.execute("PRAGMA query_only = ON")
         self._ask = self._reader.cursor().execute
         self._transaction = SqliteTransaction(self._reader)
-        self._writer = Writer(self._path, self._observe)
+        with engine.translated(self._reader):
+            self._ask("SELECT 1 FROM projects LIMIT 1").fetchall()
+            self._writer = Writer(self._path, self._observe)
+        # From here on the log's file stays: SQLite syncs its name only where its first writer commits with FULL.
+        _sync(self._path.parent)
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._writer.close()
         self._reader.close()
 
     async def read(self, operation: Operation[T]) -> T:
-        with engine.translated():
+        with engine.translated(self._reader):
             return self._read(operation)
 
     async def recall(self, key: Hashable, operation: Operation[T]) -> T:
         # The version first: a row that is younger than it is only read once too often.
-        try:
+        with engine.translated(self._reader):
             version = self._ask("PRAGMA data_version").get
-        except apsw.Error as error:
-            raise MetadataUnavailable(str(error)) from error
         if version != self._version:
             self._remembered.clear()
             self._version = version
@@ -67,7 +69,7 @@ class SqliteDatabase:
             result: T = found
             return result
         self._misses += 1
-        with engine.translated():
+        with engine.translated(self._reader):
             result = self._read(operation)
         if len(self._remembered) >= self._limit:
             self._remembered.clear()
@@ -88,7 +90,7 @@ class SqliteDatabase:
         return self._path.with_name(self._path.name + "-wal").stat().st_size
 
     async def ping(self) -> Mapping[str, str]:
-        with engine.translated():
+        with engine.translated(self._reader):
             self._ask("SELECT 1 FROM projects LIMIT 1").fetchall()
         return {"engine": f"SQLite {engine.version()}"}
 
@@ -98,3 +100,11 @@ class SqliteDatabase:
             return complete(operation(self._transaction))
         finally:
             self._ask("COMMIT")
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,6 +1,7 @@
 """Which SQLite this is, and opening connections to it."""
 
 import errno
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -11,6 +12,7 @@ import apsw
 from pierhead.errors import ConfigurationError, MetadataUnavailable, PierheadError, StorageFull
 
 SCHEMA_VERSION = 1
+APPLICATION_ID = 0x50494552  # PIER, at its place in the file's header
 BUSY_MILLISECONDS = 30_000
 PAGE_CACHE_KIB = 16 * 1024
 
@@ -33,18 +35,43 @@ def require_sound_version(text: str) -> None:
         )
 
 
+# Not the fault of one statement: whatever else is in the transaction, it cannot be committed.
+FATAL = (
+    apsw.FullError,
+    apsw.IOError,
+    apsw.CantOpenError,
+    apsw.CorruptError,
+    apsw.NotADBError,
+    apsw.ReadOnlyError,
+    apsw.BusyError,
+    apsw.LockedError,
+    apsw.ProtocolError,
+    apsw.NoMemError,
+)
+# Of the shared index of the log, whose file is made longer before it is written.
+_CANNOT_GROW = apsw.SQLITE_IOERR_SHMSIZE
+
+
 @contextmanager
-def translated() -> Iterator[None]:
+def translated(connection: apsw.Connection | None = None) -> Iterator[None]:
     """Errors of SQLite as refusals of the tree."""
     try:
         yield
-    except apsw.FullError as error:
-        raise StorageFull("the database's disk is full") from error
-    except (apsw.IOError, apsw.CantOpenError) as error:
-        full = "errno" in dir(error) and getattr(error, "errno", 0) in (errno.ENOSPC, errno.EDQUOT)
-        raise (StorageFull if full else MetadataUnavailable)(str(error)) from error
-    except (apsw.BusyError, apsw.LockedError, apsw.CorruptError, apsw.NotADBError, apsw.ReadOnlyError) as error:
-        raise MetadataUnavailable(str(error)) from error
+    except FATAL as error:
+        if _is_full(error, connection):
+            raise StorageFull("the database's disk is full") from error
+        raise MetadataUnavailable(f"{type(error).__name__}: {error}") from error
+
+
+def _is_full(error: apsw.Error, connection: apsw.Connection | None) -> bool:
+    if isinstance(error, apsw.FullError) or error.extendedresult == _CANNOT_GROW:
+        return True
+    # What the system said last; asked only after an error of input or output.
+    return (
+        isinstance(error, apsw.IOError | apsw.CantOpenError)
+        and connection is not None
+        and connection.system_errno in (errno.ENOSPC, errno.EDQUOT)
+    )
 
 
 def connect(path: Path) -> apsw.Connection:
@@ -60,32 +87,53 @@ def connect(path: Path) -> apsw.Connection:
 def prepare(path: Path) -> None:
     """Creates the database at its first start. Several processes may do this at once.
 
-    Raises ConfigurationError where the file is of another program or of a later version.
+    Raises ConfigurationError where the file is damaged, of another program or of a later version.
     """
     require_sound_version(version())
     try:
         with translated():
-            _create(path)
+            connection = connect(path)
+            try:
+                _create(connection, path)
+            finally:
+                connection.close()
+    except ConfigurationError:
+        raise
     except PierheadError as error:
-        raise ConfigurationError([f"{path}: {error}"]) from error
+        raise ConfigurationError([f"{path} cannot be used as the database: {error}"]) from error
 
 
-def _create(path: Path) -> None:
-    connection = connect(path)
-    try:
-        if connection.pragma("journal_mode") != "wal":
-            connection.pragma("page_size", 4096)
-            connection.pragma("journal_mode", "wal")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("BEGIN IMMEDIATE")
-        found = connection.pragma("user_version")
-        if found == 0:
-            connection.execute(files("pierhead.metadata").joinpath("schema.sql").read_text())
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        connection.execute("COMMIT")
-    finally:
-        connection.close()
-    if found not in (0, SCHEMA_VERSION):
+def _create(connection: apsw.Connection, path: Path) -> None:
+    if connection.pragma("journal_mode") != "wal":
+        _use_log(connection)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("BEGIN IMMEDIATE")
+    found = connection.pragma("user_version")
+    if found == 0:
+        if connection.execute("SELECT count(*) FROM sqlite_schema").get:
+            raise ConfigurationError([f"{path} is a database of another program; choose another server.data"])
+        connection.execute(files("pierhead.metadata").joinpath("schema.sql").read_text())
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    elif connection.pragma("application_id") != APPLICATION_ID:
+        raise ConfigurationError([f"{path} is a database of another program; choose another server.data"])
+    elif found != SCHEMA_VERSION:
         raise ConfigurationError(
             [f"{path} has schema {found}; this program serves {SCHEMA_VERSION}. Start the version of pierhead that wrote it."]
         )
+    connection.execute("COMMIT")
+
+
+def _use_log(connection: apsw.Connection) -> None:
+    """Changes to write-ahead logging; SQLite does not wait for others who do the same."""
+    connection.pragma("page_size", 4096)
+    deadline = time.monotonic() + BUSY_MILLISECONDS / 1000
+    while True:
+        try:
+            connection.pragma("journal_mode", "wal")
+        except apsw.BusyError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return

@@ -2,9 +2,12 @@
 
 While one group is being synced the next one gathers, so that a sync is shared by all that
 arrived meanwhile. Each operation has a savepoint: one that fails takes nobody with it.
+Who waits too long for a group to begin (another process holds the database) is told so, and
+its operation is then never run: "failed" may not become "done" later.
 """
 
 import asyncio
+import itertools
 import logging
 import queue
 import threading
@@ -16,7 +19,7 @@ from typing import Any
 
 import apsw
 
-from pierhead.errors import Busy
+from pierhead.errors import Busy, MetadataUnavailable
 from pierhead.metadata.database import Operation
 from pierhead.metadata.sqlite import engine
 from pierhead.metadata.sqlite.transaction import SqliteTransaction, complete
@@ -24,7 +27,11 @@ from pierhead.metadata.sqlite.turns import Turns
 
 GROUP_MAX = 128
 WAITING_MAX = 10_000
+WAITING_SECONDS = 30.0
 LOG_MAX_BYTES = 64 * 1024 * 1024
+# Between two tries to start the log anew while somebody reads from it.
+LOG_PAUSE_SECONDS = 1.0
+_WATCH_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +41,7 @@ class Job:
     operation: Operation[Any]
     durable: bool
     outcome: "asyncio.Future[Any]"
+    asked_at: float  # monotonic
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,60 +54,108 @@ class Commit:
 
 
 class Writer:
+    """Lives from its making to `close`, on the event loop that it was made on."""
+
     def __init__(self, path: Path, observe: Callable[[Commit], None]) -> None:
-        self._path = path
-        self._log = path.with_name(path.name + "-wal")
         self._observe = observe
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="pierhead-writer", daemon=True)
+        self._connection = engine.connect(path)
+        self._turns = Turns(path.parent)
+        self._bound = LogBound(path)
+        self._numbers = itertools.count()
+        self._queue: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        # Whoever takes a job out of here decides on it: the thread runs it, or the loop gives it up.
+        self._waiting: dict[int, Job] = {}
+        self._closed = False
         self._loop = asyncio.get_running_loop()
+        self._watch = self._loop.call_later(_WATCH_SECONDS, self._give_up)
+        self._thread = threading.Thread(target=self._run, name="pierhead-writer", daemon=True)
         self._thread.start()
 
     def submit(self, operation: Operation[Any], *, durable: bool) -> "asyncio.Future[Any]":
-        if self._jobs.qsize() > WAITING_MAX:
+        if self._closed:
+            raise MetadataUnavailable("the database is closed")
+        if len(self._waiting) >= WAITING_MAX:
             raise Busy("too many writes are waiting")
+        number = next(self._numbers)
         outcome: asyncio.Future[Any] = self._loop.create_future()
-        self._jobs.put(Job(operation, durable, outcome))
+        self._waiting[number] = Job(operation, durable, outcome, time.monotonic())
+        self._queue.put(number)
         return outcome
 
     def close(self) -> None:
-        self._jobs.put(None)
+        """Returns when all that was submitted is written."""
+        self._closed = True
+        self._watch.cancel()
+        self._queue.put(None)
         self._thread.join()
+        self._connection.close()
+        self._turns.close()
 
     def _run(self) -> None:
-        connection = engine.connect(self._path)
-        turns = Turns(self._path.parent)
-        while (job := self._jobs.get()) is not None:
-            group = [job]
-            while len(group) < GROUP_MAX and not self._jobs.empty():
-                following = self._jobs.get()
-                if following is None:
-                    self._jobs.put(None)
-                    break
-                group.append(following)
-            self._commit(connection, turns, group)
-        connection.close()
-        turns.close()
+        open_ = True
+        while open_:
+            numbers = [self._queue.get()]
+            while len(numbers) < GROUP_MAX and not self._queue.empty():
+                numbers.append(self._queue.get())
+            open_ = None not in numbers
+            try:
+                self._write([number for number in numbers if number is not None])
+            except Exception:  # the thread has to outlive whatever it is
+                log.exception("the outcome of a commit could not be told")
 
-    def _commit(self, connection: apsw.Connection, turns: Turns, group: list[Job]) -> None:
-        started = time.perf_counter()
-        durable = any(job.durable for job in group)
+    def _write(self, numbers: list[int]) -> None:
+        group: list[Job] = []
         try:
-            with engine.translated(), turns.mine():
-                connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-                outcomes = _transact(connection, group)
-                self._bound_log(connection)
+            with engine.translated(self._connection), self._turns.mine():
+                started = time.perf_counter()
+                group = self._claim(numbers)
+                durable = any(job.durable for job in group)
+                outcomes = _transact(self._connection, group, durable=durable)
+                seconds = time.perf_counter() - started
+                self._bound.keep(self._connection)
         except Exception as error:  # noqa: BLE001  whatever it is, those who wait are told
-            outcomes = [(job, None, error) for job in group]
+            self._tell([(job, None, error) for job in group or self._claim(numbers)])
         else:
-            self._observe(Commit(len(group), durable, time.perf_counter() - started))
+            self._tell(outcomes)
+            self._observe(Commit(len(group), durable, seconds))
+
+    def _claim(self, numbers: list[int]) -> list[Job]:
+        """The jobs among these that nobody gave up: neither the watch nor the one who asked."""
+        claimed = [self._waiting.pop(number, None) for number in numbers]
+        return [job for job in claimed if job is not None and not job.outcome.cancelled()]
+
+    def _tell(self, outcomes: "list[Outcome]") -> None:
         self._loop.call_soon_threadsafe(_tell, outcomes)
 
-    def _bound_log(self, connection: apsw.Connection) -> None:
-        """Starts the log anew where ordinary checkpoints did not get to do so."""
-        size = self._log.stat().st_size
-        if size <= LOG_MAX_BYTES:
-            return
+    def _give_up(self) -> None:
+        """Those who have waited too long are told, oldest first."""
+        latest = time.monotonic() - WAITING_SECONDS
+        for number, job in list(self._waiting.items()):
+            if job.asked_at > latest:
+                break
+            if self._waiting.pop(number, None) is not None and not job.outcome.done():
+                job.outcome.set_exception(MetadataUnavailable("another process has held the database for too long"))
+        self._watch = self._loop.call_later(_WATCH_SECONDS, self._give_up)
+
+
+class LogBound:
+    """Starts the write-ahead log anew where ordinary checkpoints did not get to do so."""
+
+    def __init__(self, path: Path) -> None:
+        self._log = path.with_name(path.name + "-wal")
+        self._next = 0.0  # monotonic
+
+    def keep(self, connection: apsw.Connection) -> None:
+        """To be called outside a transaction, in the writer's turn. What goes wrong here is no commit's fault."""
+        try:
+            size = self._log.stat().st_size
+            if size > LOG_MAX_BYTES and time.monotonic() >= self._next:
+                self._next = time.monotonic() + LOG_PAUSE_SECONDS
+                self._restart(connection, size)
+        except (OSError, apsw.Error):
+            log.exception("the database's log could not be truncated")
+
+    def _restart(self, connection: apsw.Connection, size: int) -> None:
         connection.set_busy_timeout(0)
         try:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -112,7 +168,8 @@ class Writer:
 Outcome = tuple[Job, Any, BaseException | None]
 
 
-def _transact(connection: apsw.Connection, group: list[Job]) -> list[Outcome]:
+def _transact(connection: apsw.Connection, group: list[Job], *, durable: bool) -> list[Outcome]:
+    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
     connection.execute("BEGIN IMMEDIATE")
     try:
         outcomes = [_attempt(connection, job) for job in group]
@@ -128,7 +185,7 @@ def _attempt(connection: apsw.Connection, job: Job) -> Outcome:
     connection.execute("SAVEPOINT operation")
     try:
         result = complete(job.operation(SqliteTransaction(connection)))
-    except (apsw.FullError, apsw.IOError, apsw.CorruptError):
+    except engine.FATAL:
         raise  # these end the whole transaction
     except Exception as error:  # noqa: BLE001  it belongs to the one who asked
         connection.execute("ROLLBACK TO operation")
