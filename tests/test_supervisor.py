@@ -183,6 +183,26 @@ def test_sigterm_ends_it_at_once_when_nothing_is_in_flight(start: Start) -> None
     assert not any(alive(pid) for pid in workers)
 
 
+def test_sigterm_at_any_moment_of_the_start_ends_it(start: Start) -> None:
+    for step in range(12):
+        one = start(wait=False)
+        eventually(partial(one.says, "serves"), one)
+        time.sleep(step * 0.002)
+        one.process.terminate()
+
+        assert one.process.wait(5) == 0
+
+
+def test_a_worker_that_does_not_end_is_killed_and_that_is_told_once(start: Start) -> None:
+    one = start(server="drain_seconds = 0.3")
+    victim = min(one.workers())
+    os.kill(victim, signal.SIGSTOP)
+    one.process.terminate()
+
+    assert one.process.wait(5) == 0
+    assert one.log.read_text().count(f"worker {victim} did not end in time: killed") == 1
+
+
 def test_an_idle_connection_does_not_hold_up_the_end(start: Start) -> None:
     one = start()
     with httpx.Client(base_url=one.url) as client:

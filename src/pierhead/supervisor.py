@@ -7,6 +7,7 @@ own loop gives up after two deaths within six seconds and is deaf to SIGTERM whi
 
 import importlib
 import logging
+import math
 import os
 import resource
 import signal
@@ -48,7 +49,8 @@ class Member:
     generation: int
     born: float
     ready: bool = False
-    killed_at: float | None = None  # once it was asked to end: when patience ends
+    asked: float | None = None  # when it was last asked to end
+    patience: float = math.inf  # until when it may take its time over that
 
 
 class Supervisor:
@@ -91,17 +93,15 @@ class Supervisor:
 
     def _patience(self) -> float:
         now = time.monotonic()
-        moments = [member.killed_at for member in self._members if member.killed_at is not None]
-        moments += [moment for moment, _ in self._starts]
+        moments = [member.patience for member in self._members] + [moment for moment, _ in self._starts]
         return max(0.0, min([TICK_SECONDS, *(moment - now for moment in moments)]))
 
     def _keep_time(self) -> None:
         now = time.monotonic()
         for member in self._members:
-            if member.killed_at is not None and now >= member.killed_at:
-                logger.warning("worker %d did not end in time: killed", member.process.pid)
-                member.process.kill()
-            elif not member.ready and member.killed_at is None and now >= member.born + READY_SECONDS:
+            if member.asked is not None:
+                _press(member, member.asked, now)
+            elif not member.ready and now >= member.born + READY_SECONDS:
                 self._now_ready(member.process.pid)
         due = [slot for moment, slot in self._starts if moment <= now]
         self._starts = [(moment, slot) for moment, slot in self._starts if moment > now]
@@ -147,7 +147,7 @@ class Supervisor:
         dead = [member for member in self._members if not member.process.alive()]
         self._members = [member for member in self._members if member not in dead]
         for member in dead:
-            if member.killed_at is None and self._exit_code is None and member.generation == self._generation:
+            if member.asked is None and self._exit_code is None and member.generation == self._generation:
                 self._replace(member)
 
     def _replace(self, member: Member) -> None:
@@ -213,16 +213,27 @@ class Supervisor:
         with suppress(ConfigurationError):
             self._fleet = self._new_fleet()
         for member in self._members:
-            if member.killed_at is None:
+            if member.asked is None:
                 member.generation = self._generation
-        serving = {member.slot for member in self._members if member.killed_at is None}
+        serving = {member.slot for member in self._members if member.asked is None}
         missing = set(range(workers_of(self._settings.server))) - serving
         self._starts = [(time.monotonic(), slot) for slot in missing]
 
 
 def _be_patient(member: Member, seconds: float) -> None:
-    patience = time.monotonic() + seconds
-    member.killed_at = patience if member.killed_at is None else min(member.killed_at, patience)
+    member.asked = time.monotonic()
+    member.patience = min(member.patience, member.asked + seconds)
+
+
+def _press(member: Member, asked: float, now: float) -> None:
+    if now >= member.patience:
+        logger.warning("worker %d did not end in time: killed", member.process.pid)
+        member.process.kill()
+        member.patience = math.inf
+    elif now >= asked + TICK_SECONDS:
+        # uvloop drops a signal that arrives between two runs of its loop, as at the end of the start.
+        member.process.terminate()
+        member.asked = now
 
 
 def serve(settings: Settings, load: Callable[[], Settings], target: str = TARGET) -> int:

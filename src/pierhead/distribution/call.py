@@ -92,7 +92,11 @@ class Call:
 
     @property
     def has_body(self) -> bool:
-        return self.header(b"transfer-encoding") is not None or self.header(b"content-length") not in {None, b"0"}
+        """Whether a body may come. HTTP/2 needs no header for one (RFC 9113, section 8.1)."""
+        stated = self.header(b"content-length")
+        if stated is not None and self.header(b"transfer-encoding") is None:
+            return stated != b"0"
+        return self.header(b"transfer-encoding") is not None or self.scope["http_version"].startswith("2")
 
     @property
     def actor(self) -> Actor:

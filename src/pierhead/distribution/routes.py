@@ -31,7 +31,8 @@ ENDPOINTS: dict[tuple[str, str], tuple[str, Verb | None]] = {
     ("tags", "GET"): ("list_tags", "pull"),
     ("referrers", "GET"): ("list_referrers", "pull"),
 }
-_KINDS = frozenset(kind for kind, _ in ENDPOINTS)
+# What may stand before the last segment of a path; a session's `uploads` is apart.
+_KINDS = frozenset({"manifests", "blobs", "tags", "referrers"})
 PATH_MAX = 1024
 
 

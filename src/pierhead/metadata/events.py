@@ -22,7 +22,8 @@ async def record(
     """Writes an event and returns its id."""
     row = await tx.fetch_one(
         """
-        INSERT INTO events (at, action, repository_id, tag, before, after, actor, credential, address, agent, request_id)
+        INSERT INTO events
+               (at, action, repository_id, tag, before, after, actor, credential, address, agent, request_id)
         VALUES (:at, :action, :repository_id, :tag, :before, :after, :actor, :credential, :address, :agent, :request_id)
         RETURNING id
         """,

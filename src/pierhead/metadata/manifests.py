@@ -100,7 +100,11 @@ async def add(tx: Transaction, new: NewManifest, references: Iterable[Descriptor
 
 
 async def set_media_type(tx: Transaction, manifest_id: int, media_type: str) -> None:
-    await tx.execute("UPDATE manifests SET media_type = :media_type WHERE id = :id", media_type=media_type, id=manifest_id)
+    await tx.execute(
+        "UPDATE manifests SET media_type = :media_type WHERE id = :manifest_id",
+        media_type=media_type,
+        manifest_id=manifest_id,
+    )
 
 
 async def remove(tx: Transaction, manifest_id: int, digest: Digest) -> None:

@@ -55,9 +55,9 @@ class Document:
 def read(content: bytes, content_type: str, *, max_references: int) -> Document:
     """Raises ManifestInvalid with what is wrong and where."""
     fields = _parse(content)
-    media_type = _media_type(fields, content_type)
-    if media_type.startswith(_SCHEMA_1) or fields.get("schemaVersion") == 1:
+    if content_type.lower().strip().startswith(_SCHEMA_1) or fields.get("schemaVersion") == 1:
         raise ManifestInvalid("image manifest schema 1 is not supported; push with a client of 2017 or later")
+    media_type = _media_type(fields, content_type)
     known = media_type in _KNOWN
     if known and media_type != OCI_ARTIFACT and fields.get("schemaVersion") != 2:  # noqa: PLR2004  the field's own value
         raise ManifestInvalid("schemaVersion: 2 is expected")
@@ -122,7 +122,7 @@ def _media_type(fields: dict[str, Any], content_type: str) -> str:
     if stated and not _is_media_type(stated):
         raise ManifestInvalid("Content-Type: a media type is expected")
     if stated.lower() in _UNTYPED:
-        return inside or _guess(fields)
+        stated = inside or _guess(fields)
     if inside and inside.lower() != stated.lower():
         raise ManifestInvalid(f"mediaType is {inside}, but the Content-Type is {stated}")
     found = inside or stated

@@ -43,6 +43,7 @@ class Uploads:
         self._database = database
         self._store = store
         self._settings = settings
+        self._boot: str | None = None  # under which this process runs, once a session told
 
     async def start(self, repository: RepositoryName, *, algorithm: str = "sha256") -> Upload:
         upload = Upload(id=str(uuid.uuid4()), repository=repository, algorithm=algorithm, offset=0, epoch=0)
@@ -50,10 +51,13 @@ class Uploads:
         return upload
 
     async def find(self, repository: RepositoryName, upload_id: str) -> Upload:
-        """A session, finished ones too. Raises UploadUnknown, for one of another repository as well."""
-        upload = await self._database.read(lambda tx: rows.find(tx, upload_id))
-        if upload is None or upload.repository != repository:
-            raise UploadUnknown(upload_id)
+        """A session, finished ones too. Raises UploadUnknown, for one of another repository as well.
+
+        One of an earlier boot is read again first: a power cut may have taken bytes that its row counts.
+        """
+        upload = await self._row(repository, upload_id)
+        if upload.digest is None and upload.offset and upload.boot != self._boot:
+            return await self._verified(upload)
         return upload
 
     @asynccontextmanager
@@ -79,30 +83,60 @@ class Uploads:
                 appender = await stack.enter_async_context(self._store.append(upload, refresh))
             if start is not None and start != appender.offset:
                 raise UploadOutOfOrder(upload_id, appender.offset)
-            yield Receiving(self._database, self._store, self._settings, upload, appender)
+            receiving = Receiving(self._database, self._store, self._settings, upload, appender)
+            if now() - upload.touched_at > _HEARTBEAT_SECONDS * 1_000_000:
+                await receiving.show_life()
+            yield receiving
 
     async def cancel(self, repository: RepositoryName, upload_id: str) -> None:
         """Raises UploadUnknown."""
-        upload = await self._open(repository, upload_id)
-        if not await self._database.write(lambda tx: rows.remove(tx, upload_id)):
+        await self._open(repository, upload_id)
+        removed = await self._database.write(lambda tx: rows.remove(tx, upload_id))
+        if removed is None:
             raise UploadUnknown(upload_id)
-        await self._store.discard(upload)
+        await self._store.discard(removed)
 
     async def sweep(self) -> int:
         """Forgets some of the sessions that expired, and returns how many. Harmless at once with others."""
         moment, hour = now(), 3_600_000_000
         idle_before = moment - int(self._settings.idle_expiry_hours * hour)
         finished_before = moment - int(self._settings.finished_hours * hour)
-        expired = await self._database.read(
-            lambda tx: rows.expired(tx, idle_before=idle_before, finished_before=finished_before, limit=_SWEEP_AT_ONCE)
-        )
-        for upload in expired:
-            await self._store.discard(upload)
-            await self._forget(upload)
-        return len(expired)
 
-    async def _forget(self, upload: Upload) -> None:
-        await self._database.write(lambda tx: rows.remove(tx, upload.id), durable=False)
+        async def retire(tx: Transaction) -> list[Upload]:
+            return await rows.retire(tx, idle_before=idle_before, finished_before=finished_before, limit=_SWEEP_AT_ONCE)
+
+        async def forget(tx: Transaction) -> None:
+            for upload in retired:
+                await rows.remove(tx, upload.id)
+
+        if not await self._database.read(
+            lambda tx: rows.any_expired(tx, idle_before=idle_before, finished_before=finished_before)
+        ):
+            return 0
+        # Theirs no more before their bytes go: whoever comes back just now is told 404, not 202.
+        retired = await self._database.write(retire, durable=False)
+        for upload in retired:
+            await self._store.discard(upload)
+        await self._database.write(forget, durable=False)
+        return len(retired)
+
+    async def _verified(self, upload: Upload) -> Upload:
+        """The session after a look at its bytes. Raises UploadUnknown where they are not those accepted."""
+
+        async def refresh() -> Upload:
+            nonlocal upload
+            upload = await self._open(upload.repository, upload.id)
+            return upload
+
+        try:
+            async with self._store.append(upload, refresh) as appender:
+                receiving = Receiving(self._database, self._store, self._settings, upload, appender)
+                before = upload.boot
+                confirmed = await receiving.look()
+                self._boot = confirmed.boot
+                return confirmed if confirmed.boot == before else await receiving.accept()
+        except UploadBusy:  # its writer looked
+            return await self._open(upload.repository, upload.id)
 
     async def _take_over(self, upload: Upload) -> Upload:
         """The session in its next epoch. Raises UploadBusy while its writer may be alive, or is replaced already."""
@@ -115,8 +149,14 @@ class Uploads:
         return await self._open(upload.repository, upload.id)
 
     async def _open(self, repository: RepositoryName, upload_id: str) -> Upload:
-        upload = await self.find(repository, upload_id)
+        upload = await self._row(repository, upload_id)
         if upload.digest is not None:
+            raise UploadUnknown(upload_id)
+        return upload
+
+    async def _row(self, repository: RepositoryName, upload_id: str) -> Upload:
+        upload = await self._database.read(lambda tx: rows.find(tx, upload_id))
+        if upload is None or upload.repository != repository:
             raise UploadUnknown(upload_id)
         return upload
 
@@ -145,15 +185,21 @@ class Receiving:
             raise BlobTooLarge(f"at most {limit} bytes")
         await self._appender.write(data)
         if time.monotonic() - self._told_at > _HEARTBEAT_SECONDS:
-            self._told_at = time.monotonic()
-            await self._advance(self._upload)
+            await self.show_life()
+
+    async def show_life(self) -> None:
+        """Tells those who may wait to take the session over. Raises UploadUnknown where one did."""
+        self._told_at = time.monotonic()
+        await self._advance(self._upload)
+
+    async def look(self) -> Upload:
+        """Where the session stands with what was written."""
+        accepted: Accepted = await self._appender.flush()
+        return replace(self._upload, offset=accepted.offset, state=accepted.state, boot=accepted.boot)
 
     async def accept(self) -> Upload:
         """Keeps what was written. On return it survives the death of every process."""
-        accepted: Accepted = await self._appender.flush()
-        self._upload = replace(
-            self._upload, offset=accepted.offset, state=accepted.state, boot=accepted.boot
-        )
+        self._upload = await self.look()
         await self._advance(self._upload)
         return self._upload
 
@@ -226,6 +272,7 @@ class Receiving:
             raise UploadUnknown(upload.id)
 
     async def drop(self) -> None:
-        """Forgets the session and its bytes."""
-        await self._database.write(lambda tx: rows.remove(tx, self._upload.id), durable=False)
-        await self._store.discard(self._upload)
+        """Forgets the session and its bytes, unless it was taken over."""
+        upload = self._upload
+        await self._database.write(lambda tx: rows.remove(tx, upload.id, epoch=upload.epoch), durable=False)
+        await self._store.discard(upload)

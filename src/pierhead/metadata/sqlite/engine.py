@@ -31,7 +31,7 @@ def require_sound_version(text: str) -> None:
     number = tuple(int(part) for part in text.split("."))[:3]
     if _FAULTY_FROM <= number <= _FAULTY_TO and number not in _REPAIRED:
         raise ConfigurationError(
-            [f"SQLite {text} can lose commits in WAL mode; install apsw with SQLite 3.51.3 or later: pip install -U apsw"]
+            [f"SQLite {text} can lose commits in WAL mode; 3.51.3 or later is needed: pip install -U apsw"]
         )
 
 
@@ -64,7 +64,7 @@ def translated(connection: apsw.Connection | None = None) -> Iterator[None]:
 
 
 def _is_full(error: apsw.Error, connection: apsw.Connection | None) -> bool:
-    if isinstance(error, apsw.FullError) or error.extendedresult == _CANNOT_GROW:
+    if isinstance(error, apsw.FullError) or getattr(error, "extendedresult", 0) == _CANNOT_GROW:
         return True
     # What the system said last; asked only after an error of input or output.
     return (
@@ -119,7 +119,7 @@ def _create(connection: apsw.Connection, path: Path) -> None:
         raise ConfigurationError([f"{path} is a database of another program; choose another server.data"])
     elif found != SCHEMA_VERSION:
         raise ConfigurationError(
-            [f"{path} has schema {found}; this program serves {SCHEMA_VERSION}. Start the version of pierhead that wrote it."]
+            [f"{path} has schema {found}, this program serves {SCHEMA_VERSION}; start the version that wrote it"]
         )
     connection.execute("COMMIT")
 

@@ -115,9 +115,11 @@ class Writer:
                 self._bound.keep(self._connection)
         except Exception as error:  # noqa: BLE001  whatever it is, those who wait are told
             self._tell([(job, None, error) for job in group or self._claim(numbers)])
-        else:
-            self._tell(outcomes)
+            return
+        try:
             self._observe(Commit(len(group), durable, seconds))
+        finally:
+            self._tell(outcomes)
 
     def _claim(self, numbers: list[int]) -> list[Job]:
         """The jobs among these that nobody gave up: neither the watch nor the one who asked."""

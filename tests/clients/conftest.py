@@ -1,0 +1,77 @@
+"""Homes, daemons and images for the clients."""
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests import images
+from tests.clients.containerd import containerd as run_containerd
+from tests.clients.dockerd import Dockerd
+from tests.clients.dockerd import dockerd as run_dockerd
+
+GREETING = "hello from the pier"
+COMMAND = ("/bin/echo", GREETING)
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image of busybox and two layers, in the two forms that clients take."""
+
+    layout: Path
+    digest: str  # of its manifest in the layout
+    archive: Path  # which `docker load` calls name
+    name: str
+    layers: tuple[Path, ...]
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    folder = tmp_path_factory.mktemp("image")
+    layers = [images.busybox_rootfs_tar(folder / "root.tar"), *images.random_layers(folder, [MEBIBYTE, 2 * MEBIBYTE])]
+    return _image(folder, layers, "greeting:1")
+
+
+@pytest.fixture(scope="session")
+def large_image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    """Three layers of 20 MiB, large enough to be interrupted."""
+    folder = tmp_path_factory.mktemp("large")
+    return _image(folder, images.random_layers(folder, [20 * MEBIBYTE] * 3, seed=60), "large:1")
+
+
+def _image(folder: Path, layers: list[Path], name: str) -> Image:
+    digest = images.oci_layout(folder / "layout", layers, command=COMMAND)
+    archive = images.docker_archive(folder / "archive.tar", layers, reference=name, command=COMMAND)
+    return Image(folder / "layout", digest, archive, name, tuple(layers))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def dockerd() -> Iterator[Dockerd]:
+    with run_dockerd() as daemon:
+        yield daemon
+
+
+@pytest.fixture(scope="session")
+def containerd() -> Iterator[str]:
+    with run_containerd() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def outer_address() -> str | None:
+    """This machine's address beyond loopback, where it has one; nothing is sent to find it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("198.51.100.1", 9))
+        except OSError:
+            return None
+        address: str = probe.getsockname()[0]
+    return None if address.startswith("127.") else address

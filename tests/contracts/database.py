@@ -1,0 +1,54 @@
+"""The databases that the database contract is kept by, and a table that its tests write to.
+
+A database of another kind becomes one more entry of DATABASES. All connections of one `Place` lead to the same rows.
+"""
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pierhead.metadata.database import Database, Transaction
+from pierhead.metadata.sqlite.database import SqliteDatabase
+from pierhead.metadata.sqlite.writer import Commit
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a database of a kind is."""
+
+    kind: str
+    folder: Path
+
+    def open(self, observe: Callable[[Commit], None] = lambda _: None) -> AbstractAsyncContextManager[Database]:
+        return DATABASES[self.kind](self.folder, observe)
+
+    def elsewhere(self, *arguments: str) -> None:
+        """Runs a command of `tests.contracts.other_process` to its end, in a process of its own."""
+        command = [sys.executable, "-m", "tests.contracts.other_process", self.kind, str(self.folder), *arguments]
+        subprocess.run(command, check=True, cwd=ROOT, timeout=60)
+
+
+@asynccontextmanager
+async def sqlite(folder: Path, observe: Callable[[Commit], None]) -> AsyncIterator[Database]:
+    async with SqliteDatabase(folder / "pierhead.db", observe=observe) as database:
+        yield database
+
+
+DATABASES = {"sqlite": sqlite}
+
+
+async def put(tx: Transaction, name: str) -> None:
+    await tx.execute("INSERT INTO projects (name, created_at) VALUES (:name, 0)", name=name)
+
+
+async def names(tx: Transaction) -> list[str]:
+    return [name for (name,) in await tx.fetch_all("SELECT name FROM projects ORDER BY name")]
+
+
+async def exists(tx: Transaction, name: str) -> bool:
+    return await tx.fetch_one("SELECT 1 FROM projects WHERE name = :name", name=name) is not None

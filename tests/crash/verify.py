@@ -1,0 +1,148 @@
+"""Comparing a server with a journal, and its data directory with itself."""
+
+import hashlib
+import json
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+
+from tests.crash.journal import Journal, Key, Step, Value
+from tests.crash.wire import Wire
+
+
+class Verifier:
+    """Asks a server for what a journal says. Raises NoAnswer, and AssertionError where they differ."""
+
+    def __init__(self, wire: Wire, journal: Journal) -> None:
+        self._wire = wire
+        self._journal = journal
+
+    def settle(self) -> None:
+        """Whether the step in doubt happened: all that it changes is as before, or all as after."""
+        step = self._journal.doubt
+        if step is None:
+            return
+        if self._happened(step):
+            self._journal.apply(step.changes)
+        self._journal.doubt = None
+
+    def _happened(self, step: Step) -> bool:
+        before = {key: self._journal.held.get(key) for key in step.changes}
+        found = {key: self._found(key) for key in step.changes}
+        as_before = all(_same(found[key], before[key], key) for key in step.changes)
+        as_after = all(_same(found[key], step.changes[key], key) for key in step.changes)
+        assert as_before or as_after, f"half of {step.name}: before {before}, after {step.changes}, found {found}"
+        return not as_before
+
+    def check(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            expected, found = self._journal.held.get(key), self._found(key)
+            assert _same(found, expected, key), f"{key}: {expected} was acknowledged, {found} is there"
+
+    def check_changed(self, chance: random.Random, sample: int) -> None:
+        """What changed since the last look, some of the rest, and that the tag lists hold nothing else."""
+        rest = [key for key in (*self._journal.held, *self._journal.gone) if key not in self._journal.touched]
+        self.check([*self._journal.touched, *chance.sample(rest, min(sample, len(rest)))])
+        self._journal.touched.clear()
+        self.check_tag_lists()
+
+    def check_all(self) -> None:
+        self.check([*self._journal.held, *self._journal.gone])
+        self.check_tag_lists()
+
+    def check_tag_lists(self) -> None:
+        for repository in {repository for _, repository, _ in self._journal.held}:
+            answer = self._wire.ask("GET", f"/v2/{repository}/tags/list")
+            listed = json.loads(answer.body)["tags"] if answer.status == 200 else []
+            assert listed == sorted(self._journal.names("tag", repository)), repository
+
+    def finish_session(self, repository: str, upload_id: str) -> None:
+        """Sends what is missing of a session, and pulls what it became."""
+        session = self._journal.sessions[upload_id]
+        key = ("upload", repository, upload_id)
+        content = self._journal.contents[session.digest].bytes
+        path = f"/v2/{repository}/blobs/uploads/{upload_id}?digest={session.digest}"
+        answer = self._wire.ask("PUT", path, content[self._journal.held[key] :])
+        assert answer.status == 201, f"{path}: {answer.status} {answer.body!r}"
+        blob = ("blob", repository, session.digest)
+        self._journal.apply({key: None, blob: True})
+        self.check([key, blob])
+
+    def _found(self, key: Key) -> Value:
+        kind, repository, name = key
+        if kind == "upload":
+            answer = self._wire.ask("GET", f"/v2/{repository}/blobs/uploads/{name}")
+            assert answer.status in {204, 404}, f"{key}: {answer.status} {answer.body!r}"
+            return answer.offset if answer.status == 204 else None
+        where = "blobs" if kind == "blob" else "manifests"
+        answer = self._wire.ask("GET", f"/v2/{repository}/{where}/{name}")
+        assert answer.status in {200, 404}, f"{key}: {answer.status} {answer.body!r}"
+        if answer.status == 404:
+            return None
+        digest = answer.headers["docker-content-digest"]
+        actual = f"sha256:{hashlib.sha256(answer.body).hexdigest()}"
+        assert actual == digest, f"{key}: {digest} was promised, the bytes have {actual}"
+        return digest if kind == "tag" else digest == name or None
+
+
+def _same(found: Value, expected: Value, key: Key) -> bool:
+    # `Range: 0-0` stands for no byte and for one, as clients know it.
+    return found == expected or (key[0] == "upload" and found == 0 and expected == 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """What crashes left in a data directory and nothing names."""
+
+    staged: int  # files of no session
+    orphans: int  # finished files of no row
+    sessions: int  # rows
+
+    def __str__(self) -> str:
+        return f"{self.staged} staged files without a session, {self.orphans} files without a row"
+
+
+def inspect(data: Path) -> Leftovers:
+    """Checks the rows against each other and against the files; for a server that stands still."""
+    connection = apsw.Connection(str(data / "pierhead.db"), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        assert connection.execute("PRAGMA integrity_check").get == "ok"
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert connection.execute(_MISSING_PARTS).fetchall() == []
+        assert connection.execute(_HISTORY).fetchall() == []
+        blobs = {str(key): size for key, size in connection.execute("SELECT key, size FROM blobs")}
+        sessions = {row[0] for row in connection.execute("SELECT id FROM uploads").fetchall()}
+    finally:
+        connection.close()
+    files = {str(path.relative_to(data / "blobs")): path.stat().st_size for path in data.glob("blobs/*/*/*")}
+    wrong = {key: size for key, size in blobs.items() if files.get(key) != size}
+    assert not wrong, f"rows without their bytes: {wrong}"
+    staged = [path.name for path in data.glob("uploads/*/*")]
+    return Leftovers(
+        staged=sum(name.rpartition(".")[0] not in sessions for name in staged),
+        orphans=len(files.keys() - blobs.keys()),
+        sessions=len(sessions),
+    )
+
+
+# What a manifest refers to and its repository holds neither as a blob nor as a manifest.
+_MISSING_PARTS = """
+SELECT manifests.digest, manifest_references.digest
+  FROM manifest_references JOIN manifests ON manifests.id = manifest_references.manifest_id
+ WHERE NOT EXISTS (SELECT 1 FROM repository_blobs AS held
+                    WHERE held.repository_id = manifests.repository_id AND held.digest = manifest_references.digest)
+   AND NOT EXISTS (SELECT 1 FROM manifests AS part
+                    WHERE part.repository_id = manifests.repository_id AND part.digest = manifest_references.digest)
+"""
+
+# Tags whose latest move does not lead to where they point.
+_HISTORY = """
+SELECT tags.name, manifests.digest
+  FROM tags JOIN manifests ON manifests.id = tags.manifest_id
+ WHERE manifests.digest IS NOT (SELECT after FROM tag_history
+                                 WHERE tag_history.repository_id = tags.repository_id
+                                   AND tag_history.name = tags.name ORDER BY id DESC LIMIT 1)
+"""

@@ -1,0 +1,127 @@
+from dataclasses import replace
+
+import pytest
+
+from pierhead.metadata import uploads
+from pierhead.metadata.clock import now
+from pierhead.metadata.database import Transaction
+from pierhead.models import Upload
+from tests.metadata.rows import APP, digest
+
+pytestmark = pytest.mark.anyio
+
+HOUR = 3_600_000_000
+NEW = Upload(id="u1", repository=APP, algorithm="sha256", offset=0, epoch=0)
+
+
+async def added(tx: Transaction, upload: Upload = NEW) -> Upload:
+    await uploads.add(tx, upload)
+    return await found(tx, upload.id)
+
+
+async def found(tx: Transaction, upload_id: str) -> Upload:
+    upload = await uploads.find(tx, upload_id)
+    assert upload is not None
+    return upload
+
+
+async def age(tx: Transaction, upload: Upload, hours: float) -> None:
+    moment = now() - int(hours * HOUR)
+    await tx.execute("UPDATE uploads SET touched_at = :moment WHERE id = :id", moment=moment, id=upload.id)
+
+
+async def test_a_session_stands_where_it_was_advanced_to(tx: Transaction) -> None:
+    upload = await added(tx)
+    further = replace(upload, offset=7, state=b"\x00state", boot="boot")
+
+    assert await uploads.advance(tx, further)
+    assert replace(await found(tx, "u1"), touched_at=0) == replace(further, touched_at=0)
+
+
+async def test_a_finished_session_does_not_move(tx: Transaction) -> None:
+    upload = await added(tx)
+    assert await uploads.finish(tx, upload, digest("a"))
+
+    assert not await uploads.advance(tx, upload)
+    assert not await uploads.finish(tx, upload, digest("b"))
+    assert not await uploads.next_epoch(tx, await found(tx, "u1"))
+    assert (await found(tx, "u1")).digest == digest("a")
+
+
+async def test_a_writer_that_was_replaced_changes_nothing_more(tx: Transaction) -> None:
+    upload = await added(tx)
+    assert await uploads.next_epoch(tx, upload)
+
+    assert not await uploads.advance(tx, replace(upload, offset=9))
+    assert not await uploads.finish(tx, upload, digest("a"))
+    assert await uploads.remove(tx, "u1", epoch=upload.epoch) is None
+    assert replace(await found(tx, "u1"), touched_at=0) == replace(upload, epoch=1, touched_at=0)
+
+
+async def test_only_one_takes_over(tx: Transaction) -> None:
+    upload = await added(tx)
+
+    assert [await uploads.next_epoch(tx, upload), await uploads.next_epoch(tx, upload)] == [True, False]
+
+
+async def test_a_session_that_moved_meanwhile_is_not_taken_over(tx: Transaction) -> None:
+    upload = await added(tx)
+    await age(tx, upload, 1)
+    seen = await found(tx, "u1")
+    await uploads.advance(tx, replace(seen, offset=5))
+
+    assert not await uploads.next_epoch(tx, seen)
+
+
+async def test_a_writer_that_only_shows_life_is_not_taken_over(tx: Transaction) -> None:
+    upload = await added(tx)
+    await age(tx, upload, 1)
+    seen = await found(tx, "u1")
+    await uploads.advance(tx, seen)
+
+    assert not await uploads.next_epoch(tx, seen)
+
+
+async def test_what_is_removed_tells_what_it_was(tx: Transaction) -> None:
+    upload = await added(tx)
+
+    assert await uploads.remove(tx, "u1") == upload
+    assert await uploads.remove(tx, "u1") is None
+    assert await uploads.find(tx, "u1") is None
+
+
+async def test_sessions_expire_by_their_kind_oldest_first(tx: Transaction) -> None:
+    for name, hours, done in [("a", 5, False), ("b", 1, False), ("c", 3, True), ("d", 1, True), ("e", 30, False)]:
+        upload = await added(tx, replace(NEW, id=name))
+        if done:
+            await uploads.finish(tx, upload, digest(name))
+        await age(tx, upload, hours)
+    idle_before, finished_before = now() - 4 * HOUR, now() - 2 * HOUR
+
+    assert await uploads.any_expired(tx, idle_before=idle_before, finished_before=finished_before)
+    oldest = await uploads.retire(tx, idle_before=idle_before, finished_before=finished_before, limit=1)
+    assert [upload.id for upload in oldest] == ["e"]
+    retired = await uploads.retire(tx, idle_before=idle_before, finished_before=finished_before, limit=9)
+    assert sorted(upload.id for upload in retired) == ["a", "c", "e"]
+
+
+async def test_a_retired_session_is_nobodys_and_stays_expired(tx: Transaction) -> None:
+    upload = await added(tx)
+    await age(tx, upload, 5)
+    old = await found(tx, "u1")
+    (retired,) = await uploads.retire(tx, idle_before=now() - HOUR, finished_before=0, limit=9)
+
+    assert retired.epoch == 1
+    assert not await uploads.advance(tx, old)
+    assert await uploads.any_expired(tx, idle_before=now() - HOUR, finished_before=0)
+
+
+async def test_looking_for_expired_sessions_does_not_read_those_that_are_alive(tx: Transaction) -> None:
+    plan = await tx.fetch_all(
+        f"EXPLAIN QUERY PLAN SELECT 1 FROM uploads WHERE {uploads._EXPIRED} LIMIT 1",
+        idle_before=1,
+        finished_before=1,
+    )
+
+    assert "uploads_by_touch" in plan[0][3]
+    assert "SEARCH" in plan[0][3]
