@@ -15,7 +15,8 @@ A64, A128 = "a" * 64, "a" * 128
 NAMES = ["a", "0", "a/b", "a.b", "a_b", "a__b", "a-b", "a---b", "a/b/c/d", "blobs", "a/manifests", "a" * 255]
 NO_NAMES = [
     "", "/", "a/", "/a", "a//b", "A", "a/B", "é", "a b", ".", "..", "a/..", "../a", "a/../b", ".a", "a.", "a..b", "_a",
-    "a_", "a___b", "a_.b", "-a", "a-", "a.-b", "a:b", "a@b", "a%2fb", "a\x00", "a\n", "a\\b", "a" * 256, "\ud800", "ａ",
+    "a_", "a___b", "a_.b", "-a", "a-", "a.-b", "a:b", "a@b", "a%2fb", "a\x00", "a\n", "a\\b", "a" * 256,
+    "\ud800", "\uff41",
 ]  # fmt: skip
 
 TAGS = ["a", "A", "0", "_", "v1.0", "a-b_c.d", "latest", "a" * 128, "1.", "a--", "blobs", "uploads"]
@@ -26,7 +27,7 @@ NO_DIGESTS = [
     "", ":", "sha256", "sha256:", f"sha256:{A64[1:]}", f"sha256:{A64}a", f"sha512:{A64}", f"sha256:{A128}",
     f"sha256:{A64.upper()}", f"SHA256:{A64}", f"sha256:{A64[1:]}g", f"md5:{A64}", f"sha384:{A64}", f"sha1:{A64}",
     f"sha256+b64:{A64}", f" sha256:{A64}", f"sha256:{A64}\n", f"sha256:{A64[1:]}é", f"sha256:{A64[1:]}\x00",
-    f"sha256:sha256:{A64}", f"sha256:{A64[2:]}..", "sha256:baddigeststring", "sha256:" + "٠" * 64,
+    f"sha256:sha256:{A64}", f"sha256:{A64[2:]}..", "sha256:baddigeststring", "sha256:" + "\u0660" * 64,
 ]  # fmt: skip
 
 
@@ -71,9 +72,7 @@ def test_what_is_no_digest_is_refused(text: str) -> None:
 
 
 # distribution-spec 1.1.1, "Pulling manifests", letter by letter.
-NAME_REFERENCE = re.compile(
-    r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*", re.ASCII
-)
+NAME_REFERENCE = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*", re.ASCII)
 TAG_REFERENCE = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", re.ASCII)
 
 near_names = st.text(st.sampled_from("ab0/._-A%é:\n"), max_size=12) | st.from_regex(NAME_REFERENCE, fullmatch=True)

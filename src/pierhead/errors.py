@@ -39,7 +39,7 @@ class HeaderInvalid(BadRequest):
 
 
 class RepositoryNameInvalid(PierheadError):
-    """invalid repository name: lower-case letters, digits and . _ - between them, segments parted by /, at most 255 characters"""
+    """invalid repository name: lower-case letters and digits, . _ - between them, / between segments, at most 255"""
 
 
 class RepositoryUnknown(PierheadError):
@@ -158,7 +158,7 @@ class AccessDenied(PierheadError):
 
 
 class OpenModeRefused(PierheadError):
-    """this registry has no accounts and answers direct local clients only; start it with --htpasswd FILE or --allow-anonymous to serve others"""
+    """without accounts only direct local clients are served; start it with --htpasswd FILE or --allow-anonymous"""
 
 
 class TooManyRequests(PierheadError):

@@ -21,6 +21,14 @@ from pierhead.observability import logs
 from pierhead.settings import Settings
 from pierhead.worker import RETIRE_SIGNAL
 
+# Each piece of a body costs a hop between threads, whatever its length, so pieces should be long.
+_HTTP1_BUFFER = 4 * 1024 * 1024
+# Go's client, and so docker, fills frames up to 512 KiB where the server takes them; the default is 16 KiB.
+_HTTP2_FRAME = 1024 * 1024
+_HTTP2_STREAM_WINDOW = 4 * 1024 * 1024
+_HTTP2_CONNECTION_WINDOW = 8 * 1024 * 1024
+_HTTP2_SEND_BUFFER = 2 * 1024 * 1024
+
 
 class WorkerProcess:
     """One started process."""
@@ -85,10 +93,15 @@ def _granian(settings: Settings, workers: int) -> MPServer:
         backlog=server.backlog,
         backpressure=max(1, server.max_connections // workers),
         http1_settings=HTTP1Settings(
+            max_buffer_size=_HTTP1_BUFFER,
             header_read_timeout=int(server.header_seconds * 1000),
             keep_alive=server.keep_alive,
         ),
         http2_settings=HTTP2Settings(
+            initial_connection_window_size=_HTTP2_CONNECTION_WINDOW,
+            initial_stream_window_size=_HTTP2_STREAM_WINDOW,
+            max_frame_size=_HTTP2_FRAME,
+            max_send_buffer_size=_HTTP2_SEND_BUFFER,
             max_headers_size=server.max_header_bytes,
         ),
         log_level=LogLevels.warning,

@@ -68,8 +68,9 @@ class Server:
     async def _open(self, stack: AsyncExitStack) -> None:
         settings = self._settings
         data = settings.server.data
+        log_format = logs.resolve(settings.log.format)
         observability = await stack.enter_async_context(
-            Observability(access=settings.log.access, format=logs.resolve(settings.log.format), shared=worker.metrics_directory())
+            Observability(access=settings.log.access, format=log_format, shared=worker.metrics_directory())
         )
         metrics = observability.metrics
         database = await stack.enter_async_context(

@@ -1,6 +1,7 @@
 """Homes, daemons and images for the clients."""
 
 import socket
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,8 +50,20 @@ def _image(folder: Path, layers: list[Path], name: str) -> Image:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
+def home() -> Iterator[Path]:
+    yield from _home()
+
+
+@pytest.fixture
+def fresh_home() -> Iterator[Path]:
+    """A home for one test alone."""
+    yield from _home()
+
+
+def _home() -> Iterator[Path]:
+    # Not pytest's folder, whose path is longer than the 50 characters that podman has room for.
+    with tempfile.TemporaryDirectory(prefix="home-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
 
 
 @pytest.fixture(scope="session")

@@ -20,4 +20,6 @@ def paths() -> list[str]:
 
 def docker(path: str, home: Path, daemon: Dockerd) -> Program:
     found = Path(path) if "/" in path else components.require(path)
-    return Program(found, environment(home, DOCKER_HOST=daemon.address), folder=home)
+    return Program(
+        found, environment(home, DOCKER_HOST=daemon.address, DOCKER_CONFIG=str(home / ".docker")), folder=home
+    )

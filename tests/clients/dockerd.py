@@ -74,8 +74,7 @@ def _command(program: Path, folder: Path) -> list[str | Path]:
 
 def _environment() -> dict[str, str]:
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), *components.SYSTEM_FOLDERS])
-    # Its log then tells which connections were HTTP/2.
-    return os.environ | {"PATH": path, "GODEBUG": "http2debug=1", "NO_PROXY": "*"}
+    return os.environ | {"PATH": path, "NO_PROXY": "*"}
 
 
 def _wait(daemon: Dockerd, process: subprocess.Popen[bytes]) -> None:

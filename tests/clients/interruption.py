@@ -4,10 +4,12 @@ import contextlib
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 PIECE = 1 << 16
+MENDING_SECONDS = 30
 # Linger for no time: closing sends a reset, as a crash or a cut cable ends a connection.
 RESET = struct.pack("ii", 1, 0)
 
@@ -21,6 +23,8 @@ class Wire:
     then: Callable[[], object]
     listener: socket.socket
     broken: threading.Event = field(default_factory=threading.Event)
+    mended: threading.Event = field(default_factory=threading.Event)  # `then` is done
+    broken_at: float = 0.0  # seconds since the epoch
     sent: int = 0  # by clients, over all connections
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _open: set[socket.socket] = field(default_factory=set)
@@ -35,6 +39,9 @@ class Wire:
                 client, _ = self.listener.accept()
             except OSError:
                 return
+            # Who calls again meanwhile waits at the door: how long clients keep trying is not the question.
+            if self.broken.is_set():
+                self.mended.wait(MENDING_SECONDS)
             try:
                 server = socket.create_connection(("127.0.0.1", self.upstream))
             except OSError:
@@ -49,14 +56,21 @@ class Wire:
             while piece := source.recv(PIECE):
                 sink.sendall(piece)
                 if upward and self._breaks(len(piece)):
-                    self.then()
-                    _reset(source)
-                    _reset(sink)
+                    self._break(source, sink)
                     return
             sink.shutdown(socket.SHUT_WR)
             return
         _reset(source)
         _reset(sink)
+
+    def _break(self, source: socket.socket, sink: socket.socket) -> None:
+        self.broken_at = time.time()
+        try:
+            self.then()
+            _reset(source)
+            _reset(sink)
+        finally:
+            self.mended.set()
 
     def _breaks(self, count: int) -> bool:
         with self._lock:
@@ -67,6 +81,8 @@ class Wire:
             return True
 
     def close(self) -> None:
+        if self.broken.is_set():
+            self.mended.wait(MENDING_SECONDS)
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         for end in self._open:

@@ -67,7 +67,7 @@ def program(name: str, home: Path, *options: str, **variables: str) -> Program:
 
 
 def environment(home: Path, **variables: str) -> dict[str, str]:
-    folders = {"HOME": home, "XDG_RUNTIME_DIR": home / "run", "DOCKER_CONFIG": home / ".docker", "TMPDIR": home / "tmp"}
+    folders = {"HOME": home, "XDG_RUNTIME_DIR": home / "run", "TMPDIR": home / "tmp"}
     for folder in folders.values():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(DROPPED)}

@@ -1,4 +1,7 @@
-"""Pushes over TLS, with clients that check the certificate, and which of them speak HTTP/2."""
+"""Pushes over TLS, with clients that check the certificate, and which of them speak HTTP/2.
+
+Debian 12's dockerd and skopeo offer no ALPN, hence HTTP/1.1; crane, oras and regctl take h2.
+"""
 
 import ssl
 from collections.abc import Iterator
@@ -47,7 +50,7 @@ def docker_path(request: pytest.FixtureRequest) -> str:
 
 
 def test_docker_pushes_and_pulls_with_the_authority_in_certs_d(
-    docker_path: str, tmp_path: Path, dockerd: Dockerd, secure: Running, signed: Certificate,
+    docker_path: str, tmp_path: Path, *, dockerd: Dockerd, secure: Running, signed: Certificate,
     reader: httpx.Client, image: Image,
 ) -> None:  # fmt: skip
     docker = docker_clients.docker(docker_path, tmp_path, dockerd)
@@ -65,7 +68,7 @@ def test_docker_pushes_and_pulls_with_the_authority_in_certs_d(
 
 
 def test_docker_checks_the_certificate_where_the_registry_is_not_on_loopback(
-    docker_path: str, tmp_path: Path, dockerd: Dockerd, secure: Running, signed: Certificate,
+    docker_path: str, tmp_path: Path, *, dockerd: Dockerd, secure: Running, signed: Certificate,
     reader: httpx.Client, image: Image, outer_address: str | None,
 ) -> None:  # fmt: skip
     if outer_address is None:
@@ -132,9 +135,7 @@ def test_regctl_and_oras_copy_over_tls(
     regctl("image", "copy", "--host", host, f"ocidir://{image.layout}:latest", f"{secure.host}/tls/regctl:1")
     oras = program("oras", tmp_path, GODEBUG="http2debug=1")
     account = ("--to-username", USER, "--to-password", PASSWORD, "--to-ca-file", signed.path)
-    copied = oras.attempt(
-        "cp", *account, "--from-oci-layout", f"{image.layout}:latest", f"{secure.host}/tls/oras:1"
-    )
+    copied = oras.attempt("cp", *account, "--from-oci-layout", f"{image.layout}:latest", f"{secure.host}/tls/oras:1")
 
     assert copied.returncode == 0, said(copied)[-4000:]
     assert HTTP2 in said(copied)
@@ -143,13 +144,13 @@ def test_regctl_and_oras_copy_over_tls(
 
 
 def test_containerd_pushes_and_pulls_over_tls(
-    containerd: str, tmp_path: Path, secure: Running, signed: Certificate, reader: httpx.Client, image: Image
+    containerd: str, tmp_path: Path, *, secure: Running, signed: Certificate, reader: httpx.Client, image: Image
 ) -> None:
     ctr = program("ctr", tmp_path, "--address", containerd, "--namespace", "tls")
     # ctr, not the daemon, speaks to the registry; without a hosts.toml it takes loopback for plain HTTP.
     hosts = tmp_path / "hosts" / secure.host
     hosts.mkdir(parents=True)
-    (hosts / "hosts.toml").write_text(f'server = "{secure.url}"\nca = "{signed.path}"\n')
+    (hosts / "hosts.toml").write_text(f'[host."{secure.url}"]\nca = "{signed.path}"\n')
     trusted = ("--user", f"{USER}:{PASSWORD}", "--hosts-dir", hosts.parent)
     archive = tmp_path / "layout.tar"
     program("tar", tmp_path)("-C", image.layout, "-cf", archive, ".")

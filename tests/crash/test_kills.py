@@ -20,7 +20,7 @@ from tests.crash.verify import Verifier, inspect
 from tests.crash.wire import NoAnswer, Wire
 
 SOAK = "1" in (os.environ.get("PIERHEAD_SOAK"), os.environ.get("SOAK"))
-KILLS = int(os.environ.get("CRASH_KILLS") or (2000 if SOAK else 100))
+KILLS = 2000 if SOAK else 160
 SEED = int(os.environ.get("PIERHEAD_CRASH_SEED") or random.SystemRandom().randrange(10**9))
 CLIENTS = 4
 SAMPLE = 15  # keys of each client that are looked at though nothing changed them

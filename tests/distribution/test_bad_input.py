@@ -64,7 +64,8 @@ BAD_NAMES = {
 }
 NAMES_OF_ENDPOINTS = [
     "blobs", "manifests", "uploads", "tags", "referrers", "list", "blobs/uploads", "a/blobs/uploads", "manifests/blobs",
-    "tags/list", "a/tags/list", "a/manifests/latest", "uploads/blobs/uploads", "v2", "v2/_a".replace("_", ""), "referrers/tags",
+    "tags/list", "a/tags/list", "a/manifests/latest", "uploads/blobs/uploads", "v2", "v2/a",
+    "referrers/tags",
 ]  # fmt: skip
 BAD_DIGESTS = {
     "no digest": "sha256:",
@@ -155,7 +156,9 @@ def test_a_malformed_digest_names_nothing(server: Running, name: str, method: st
     if (kind, method) == ("blobs", "PUT") or "/" in BAD_DIGESTS[name]:
         return
     with nothing_stored(server):
-        answer = ask(server, method, f"/v2/bad/digest/{kind}/{BAD_DIGESTS[name]}", body=image() if method == "PUT" else b"")
+        answer = ask(
+            server, method, f"/v2/bad/digest/{kind}/{BAD_DIGESTS[name]}", body=image() if method == "PUT" else b""
+        )
 
     assert answer.status == 400
     assert method == "HEAD" or answer.errors[0]["code"] == "DIGEST_INVALID"
@@ -334,7 +337,11 @@ def test_a_manifest_that_is_none_is_refused(server: Running, client: httpx.Clien
 
 
 @pytest.mark.parametrize(
-    "content_type", ["application/vnd.docker.distribution.manifest.v1+json", "application/vnd.docker.distribution.manifest.v1+prettyjws"]
+    "content_type",
+    [
+        "application/vnd.docker.distribution.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.v1+prettyjws",
+    ],
 )  # fmt: skip
 def test_schema_1_is_refused_with_a_word_that_says_so(server: Running, client: httpx.Client, content_type: str) -> None:
     with nothing_stored(server):
@@ -368,7 +375,9 @@ def test_a_manifest_that_names_itself_is_refused(server: Running, client: httpx.
     refused(by_tag, 404, "MANIFEST_BLOB_UNKNOWN", itself)
 
 
-def test_a_manifest_whose_parts_are_elsewhere_is_refused_and_they_are_named(server: Running, client: httpx.Client) -> None:
+def test_a_manifest_whose_parts_are_elsewhere_is_refused_and_they_are_named(
+    server: Running, client: httpx.Client
+) -> None:
     push_blob(client, "bad/elsewhere", b"{}")
 
     with nothing_stored(server):
@@ -426,7 +435,8 @@ def test_a_malformed_query_is_refused(server: Running, client: httpx.Client, pat
 
 ODD_QUERIES = [
     "n=00001", "n=" + "9" * 10_000, "last=%00", "last=a%00b", "last=%20", "last=%F0%9F%98%80", "last=" + "a" * 50_000,
-    "last=%27%3B--", "last=%25", "last=..%2F", "last=%EF%BF%BF", "last=~", "last=%", "last=%zz", "&&&", "=", "=&=", "ns=docker.io",
+    "last=%27%3B--", "last=%25", "last=..%2F", "last=%EF%BF%BF", "last=~", "last=%", "last=%zz", "&&&", "=", "=&=",
+    "ns=docker.io",
     "ns=a&ns=b", "n=1;last=a", "x=1&x=2", "last=+",
 ]  # fmt: skip
 
@@ -451,7 +461,11 @@ def test_a_query_of_100_kb_is_refused(server: Running) -> None:
 @pytest.mark.parametrize("name", ["digest", "mount", "from", "digest-algorithm"])
 def test_a_repeated_query_key_of_an_upload_is_refused(server: Running, name: str) -> None:
     values = {"digest": DIGEST, "mount": DIGEST, "from": "a", "digest-algorithm": "sha256"}
-    query = f"mount={DIGEST}&{name}={values[name]}&{name}={values[name]}" if name == "from" else f"{name}={values[name]}&{name}={values[name]}"
+    query = (
+        f"mount={DIGEST}&{name}={values[name]}&{name}={values[name]}"
+        if name == "from"
+        else f"{name}={values[name]}&{name}={values[name]}"
+    )
 
     with nothing_stored(server):
         answer = ask(server, "POST", f"/v2/bad/query/blobs/uploads/?{query}", body=CONTENT)
@@ -468,17 +482,33 @@ def fuzzed(server: Running) -> Iterator[httpx.Client]:
         yield client
 
 
+WORDS = ["v2", "a", "blobs", "manifests", "uploads", "tags", "list", "referrers", "_catalog"]
 paths = st.lists(
-    st.sampled_from(["v2", "a", "blobs", "manifests", "uploads", "tags", "list", "referrers", "_catalog", "..", "", "A", DIGEST, "%2f", "%00", "x" * 300]),
+    st.sampled_from([*WORDS, "..", "", "A", DIGEST, "%2f", "%00", "x" * 300]),
     max_size=7,
 ).map(lambda words: "/v2/" + "/".join(words))  # fmt: skip
-header_values = st.sampled_from(["bytes=0-", "0-9", "bytes 5-3", "*", '"x"', "application/json", "chunked", "-1", "\xff", "a" * 5000, ""])
+header_values = st.sampled_from(
+    ["bytes=0-", "0-9", "bytes 5-3", "*", '"x"', "application/json", "chunked", "-1", "\xff", "a" * 5000, ""]
+)
 header_names = st.sampled_from(
-    ["Range", "If-Range", "If-None-Match", "Content-Range", "Content-Type", "Accept", "Authorization", "Origin", "X-Forwarded-For", "Expect"]
+    [
+        "Range",
+        "If-Range",
+        "If-None-Match",
+        "Content-Range",
+        "Content-Type",
+        "Accept",
+        "Authorization",
+        "Origin",
+        "X-Forwarded-For",
+        "Expect",
+    ]
 )
 
 
-@settings(max_examples=300 if not profiles.SOAK else 20_000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300 if not profiles.SOAK else 20_000, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     st.sampled_from(["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "X"]),
     paths,
@@ -486,7 +516,7 @@ header_names = st.sampled_from(
     st.dictionaries(header_names, header_values, max_size=3),
     st.binary(max_size=100),
 )
-def test_whatever_is_asked_the_answer_is_no_500(
+def test_whatever_is_asked_the_answer_is_no_500(  # noqa: PLR0917  a request has as many parts
     server: Running, method: str, path: str, query: str, headers: dict[str, str], body: bytes
 ) -> None:
     lines = [f"{name}: {value}" for name, value in headers.items()]
@@ -508,7 +538,10 @@ json_values: Any = st.recursive(
 @settings(max_examples=200 if not profiles.SOAK else 20_000)
 @given(
     st.dictionaries(
-        st.sampled_from(["mediaType", "config", "layers", "manifests", "blobs", "subject", "annotations", "artifactType", "x"]), json_values
+        st.sampled_from(
+            ["mediaType", "config", "layers", "manifests", "blobs", "subject", "annotations", "artifactType", "x"]
+        ),
+        json_values,
     ),
     st.sampled_from([OCI_IMAGE, OCI_INDEX, "", "application/vnd.example+json"]),
 )
@@ -533,7 +566,9 @@ def test_whatever_is_pushed_comes_back_as_it_was_or_is_refused(
 # One tag, two digests
 
 
-def test_of_two_pushes_of_one_tag_at_once_one_wins_and_both_manifests_stay(server: Running, client: httpx.Client) -> None:
+def test_of_two_pushes_of_one_tag_at_once_one_wins_and_both_manifests_stay(
+    server: Running, client: httpx.Client
+) -> None:
     push_blob(client, "race", b"{}")
     contents = [image(annotations={"number": str(number)}) for number in range(2)]
     digests = {sha256(content) for content in contents}
@@ -570,7 +605,7 @@ def _history(server: Running, repository: str, tag: str) -> list[tuple[str | Non
         ).fetchall()
     finally:
         connection.close()
-    return [(before, after) for before, after in rows]
+    return [(str(before) if before else None, str(after)) for before, after in rows]
 
 
 def test_what_is_refused_leaves_nothing_that_can_be_seen(server: Running, client: httpx.Client) -> None:

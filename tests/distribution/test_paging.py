@@ -16,7 +16,9 @@ def test_a_page_is_as_long_as_asked_for_up_to_the_largest(n: str | None, size: i
     assert page_size(n, 100) == size
 
 
-@pytest.mark.parametrize("n", ["", "-1", "+1", " 1", "1 ", "1.0", "1e3", "0x10", "ten", "²", "٣", "1_000", "\x00", "NaN"])
+@pytest.mark.parametrize(
+    "n", ["", "-1", "+1", " 1", "1 ", "1.0", "1e3", "0x10", "ten", "²", "٣", "1_000", "\x00", "NaN"]
+)
 def test_what_is_no_number_is_refused(n: str) -> None:
     with pytest.raises(QueryInvalid):
         page_size(n, 100)

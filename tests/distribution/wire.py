@@ -76,7 +76,9 @@ class Socket:
         while True:
             lines = self._until(b"\r\n\r\n").decode("latin-1").split("\r\n")
             status = int(lines[0].split(" ")[1])
-            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)}
+            headers = {
+                name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)
+            }
             if status >= 200:
                 break
             interim.append(status)
@@ -127,7 +129,9 @@ def _bytes(text: str | bytes) -> bytes:
 
 def ask(server: Running, method: str, path: str | bytes, *headers: str | bytes, body: bytes = b"") -> Answer:
     """One request on a connection of its own, its path sent as it is."""
-    if body and not any(_bytes(header).lower().startswith((b"content-length", b"transfer-encoding")) for header in headers):
+    if body and not any(
+        _bytes(header).lower().startswith((b"content-length", b"transfer-encoding")) for header in headers
+    ):
         headers = (*headers, f"Content-Length: {len(body)}")
     with Socket(server) as connection:
         return connection.request(method, path, *headers, body=body).answer(head=method == "HEAD")
@@ -246,9 +250,7 @@ def image(config: bytes = b"{}", layers: Iterable[bytes] = (), **fields: Any) ->
 def push_manifest(
     client: httpx.Client, repository: str, reference: str, content: bytes, media_type: str = OCI_IMAGE
 ) -> httpx.Response:
-    return client.put(
-        f"/v2/{repository}/manifests/{reference}", content=content, headers={"content-type": media_type}
-    )
+    return client.put(f"/v2/{repository}/manifests/{reference}", content=content, headers={"content-type": media_type})
 
 
 def push_image(client: httpx.Client, repository: str, tag: str, text: str = "", **fields: Any) -> str:

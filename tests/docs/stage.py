@@ -25,7 +25,7 @@ SUBSTITUTIONS: tuple[tuple[str, str], ...] = (
     (r"registry\.example\.org:5000", "localhost:{port}"),
     (r"\bhttps://registry\.example\.org\b", "https://localhost:{proxy}"),
     (r"\bregistry\.example\.org/team", "localhost:{proxy}/team"),
-    (r"\bdocker login registry\.example\.org\b", "docker login localhost:{proxy}"),
+    (r"--password-stdin registry\.example\.org\b", "--password-stdin localhost:{proxy}"),
     (r"registry\.example\.org", "localhost"),
     (r"\b5000\b", "{port}"),
     (r"\blisten (\[::\]:)?443 ssl", "listen 127.0.0.1:{proxy} ssl"),
@@ -69,6 +69,8 @@ class Stage:
             (scratch / path).write_text(text.format(scratch=scratch))
         for folder in ("home", "etc/docker", "etc/nginx/conf.d"):
             (scratch / folder).mkdir(parents=True)
+        # curl draws a meter where its output is no terminal.
+        (scratch / "home/.curlrc").write_text("silent\nshow-error\n")
 
     def take(self, step: Step) -> None:
         match step:
@@ -121,6 +123,7 @@ class Stage:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            start_new_session=True,  # nobody is there to type a password
             text=True,
             timeout=_COMMAND_SECONDS,
             check=False,
@@ -135,7 +138,12 @@ class Stage:
         """A terminal of its own, in which the server runs until the reader stops it."""
         assert self._server is None, "the page does not say to stop the first server (<!-- ctrl-c -->)"
         self._log.write_bytes(b"")
-        settings = {"PIERHEAD_SERVER_PORT": self._names["port"], "PIERHEAD_LOG_FORMAT": "console"}
+        settings = {
+            "PIERHEAD_SERVER_PORT": self._names["port"],
+            "PIERHEAD_LOG_FORMAT": "console",
+            # A collector of traces that nobody runs is waited for at the end.
+            "PIERHEAD_SERVER_DRAIN_SECONDS": "3",
+        }
         if "make serve" in command:
             # The checkout itself is behind the link, and keeps no data.
             settings["PIERHEAD_SERVER_DATA"] = f"{self._scratch}/pierhead-data"
@@ -186,6 +194,7 @@ def _apart(scratch: Path) -> dict[str, str]:
     return {
         "PATH": os.pathsep.join([*folders, *components.SYSTEM_FOLDERS]),
         "HOME": f"{scratch}/home",
-        "REGISTRY_AUTH_FILE": f"{scratch}/auth.json",
+        "COLUMNS": "80",
+        "XDG_RUNTIME_DIR": f"{scratch}/home",
         "CONTAINERS_STORAGE_CONF": f"{scratch}/storage.conf",
     }

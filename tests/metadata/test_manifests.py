@@ -59,13 +59,16 @@ async def test_what_needs_a_digest_is_looked_for_in_the_same_repository(tx: Tran
     assert await manifests.needing(tx, app, digest("b")) is None
 
 
-async def test_the_media_type_can_change(tx: Transaction) -> None:
-    made = await add_manifest(tx, APP, "text")
-    await manifests.set_media_type(tx, made, "text/plain")
+async def test_known_bytes_can_be_read_as_another_type(tx: Transaction) -> None:
+    made = await add_manifest(tx, APP, "text", references=[layer("a")])
+    repository_id = await repositories.ensure(tx, APP)
+    new = manifests.NewManifest(repository_id, Manifest(digest("text"), "text/plain", 4), None, None, None)
 
-    found = await manifests.by_digest(tx, APP, digest("text"))
-    assert found is not None
-    assert found.media_type == "text/plain"
+    await manifests.retype(tx, made, new, [layer("b")])
+
+    assert await manifests.media_type(tx, made) == "text/plain"
+    assert await manifests.needing(tx, repository_id, digest("a")) is None
+    assert await manifests.needing(tx, repository_id, digest("b")) == digest("text")
 
 
 async def test_listings_do_not_read_the_bytes(tx: Transaction) -> None:

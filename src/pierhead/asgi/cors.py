@@ -1,4 +1,4 @@
-"""Cross-origin requests from pages of other origins (the Fetch standard's CORS protocol), where a setting allows them."""
+"""Requests from pages of other origins (CORS, as the Fetch standard has it), where a setting allows them."""
 
 from typing import Self
 

@@ -62,8 +62,11 @@ class Reader(Protocol):
         """Some of bytes [start, start + length), at least one. Raises StorageFailed where there are none."""
         ...
 
-    def chunks(self, start: int, length: int) -> AsyncIterator[bytes]:
-        """Bytes [start, start + length), in order. Raises StorageFailed when they end early."""
+    def chunks(self, start: int, length: int) -> AsyncIterator[bytes | bytearray]:
+        """Bytes [start, start + length), in order; each chunk is good until the next one is asked for.
+
+        Raises StorageFailed when they end early.
+        """
         ...
 
     def close(self) -> None: ...

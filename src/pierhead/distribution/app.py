@@ -45,7 +45,8 @@ class Distribution:
         call = Call(self._face, scope, receive, send, record)
         try:
             matched = call.match = routes.match(scope["method"], scope["raw_path"])
-            record.operation, record.repository, record.reference = matched.operation, matched.repository, matched.target
+            record.operation = matched.operation
+            record.repository, record.reference = matched.repository, matched.target
             await self._admit(call)
             await HANDLERS[matched.operation](call)
         except errors.PierheadError as error:

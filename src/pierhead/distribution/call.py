@@ -33,7 +33,8 @@ _WATCH_BYTES = 4 * 1024 * 1024
 
 class Call:
     __slots__ = (
-        "_body_done", "_headers", "_query", "address", "face", "match", "principal", "receive", "record", "scope", "send",
+        "_body_done", "_headers", "_query", "address", "face", "match", "principal", "receive", "record", "scope",
+        "send",
     )  # fmt: skip
 
     def __init__(self, face: "Face", scope: Scope, receive: Receive, send: Send, record: RequestRecord) -> None:
@@ -181,11 +182,12 @@ class Call:
         headers.append(API_VERSION)
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
 
-    async def stream(self, status: int, headers: Headers, chunks: AsyncIterator[bytes], length: int) -> None:
+    async def stream(
+        self, status: int, headers: Headers, chunks: AsyncIterator[bytes | bytearray], length: int
+    ) -> None:
         """Answers with `length` bytes as they come; stops when the client leaves."""
         headers.append((b"content-length", b"%d" % length))
         await self.begin(status, headers)
-        record = self.record
         watch = asyncio.ensure_future(self._gone()) if length > _WATCH_BYTES else None
         try:
             async for chunk in chunks:

@@ -58,6 +58,11 @@ async def identify(tx: Transaction, repository_id: int, digest: Digest) -> int |
     return row[0] if row else None
 
 
+async def media_type(tx: Transaction, manifest_id: int) -> str | None:
+    row = await tx.fetch_one("SELECT media_type FROM manifests WHERE id = :id", id=manifest_id)
+    return row[0] if row else None
+
+
 async def content(tx: Transaction, digest: Digest) -> bytes | None:
     row = await tx.fetch_one("SELECT content FROM manifest_contents WHERE digest = :digest", digest=digest)
     return row[0] if row else None
@@ -90,20 +95,34 @@ async def add(tx: Transaction, new: NewManifest, references: Iterable[Descriptor
     )
     assert row is not None  # noqa: S101  an INSERT that returns has a row
     made: int = row[0]
+    await _refer(tx, made, references)
+    return made
+
+
+async def retype(tx: Transaction, manifest_id: int, new: NewManifest, references: Iterable[Descriptor]) -> None:
+    """Reads known bytes as another media type: what they refer to changes with it."""
+    await tx.execute(
+        """
+        UPDATE manifests
+           SET media_type = :media_type, subject = :subject, artifact_type = :artifact_type, annotations = :annotations
+         WHERE id = :id
+        """,
+        media_type=new.manifest.media_type,
+        subject=new.subject,
+        artifact_type=new.artifact_type,
+        annotations=new.annotations,
+        id=manifest_id,
+    )
+    await tx.execute("DELETE FROM manifest_references WHERE manifest_id = :id", id=manifest_id)
+    await _refer(tx, manifest_id, references)
+
+
+async def _refer(tx: Transaction, manifest_id: int, references: Iterable[Descriptor]) -> None:
     # A digest may stand several times in one manifest.
     kinds = {reference.digest: reference.kind for reference in references}
     await tx.execute_many(
         "INSERT INTO manifest_references (manifest_id, digest, kind) VALUES (:manifest_id, :digest, :kind)",
-        [{"manifest_id": made, "digest": digest, "kind": kind} for digest, kind in kinds.items()],
-    )
-    return made
-
-
-async def set_media_type(tx: Transaction, manifest_id: int, media_type: str) -> None:
-    await tx.execute(
-        "UPDATE manifests SET media_type = :media_type WHERE id = :manifest_id",
-        media_type=media_type,
-        manifest_id=manifest_id,
+        [{"manifest_id": manifest_id, "digest": digest, "kind": kind} for digest, kind in kinds.items()],
     )
 
 

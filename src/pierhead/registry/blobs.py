@@ -22,9 +22,7 @@ class Blobs:
 
     async def find(self, repository: RepositoryName, digest: Digest) -> Blob:
         """Raises BlobUnknown."""
-        found = await self._database.recall(
-            ("blob", repository, digest), lambda tx: rows.held(tx, repository, digest)
-        )
+        found = await self._database.recall(("blob", repository, digest), lambda tx: rows.held(tx, repository, digest))
         if found is None:
             raise BlobUnknown(digest)
         return found

@@ -95,7 +95,7 @@ class Manifests:
         async def push(tx: Transaction) -> None:
             repository_id = await repositories.ensure(tx, repository)
             manifest_id = await self._add(tx, repository_id, digest, content, document)
-            await _point(tx, repository_id, manifest_id, digest, tuple(dict.fromkeys(tags)), actor)
+            await _point(tx, repository_id, manifest_id, digest, tags=tuple(dict.fromkeys(tags)), actor=actor)
 
         await self._database.write(push)
         return Pushed(digest, document.subject)
@@ -132,21 +132,27 @@ class Manifests:
         self, tx: Transaction, repository_id: int, digest: Digest, content: bytes, document: Document
     ) -> int:
         """The id of the manifest in the repository, added with its references where it is new."""
+        new = _row(repository_id, digest, content, document)
         known = await rows.identify(tx, repository_id, digest)
-        if known is not None:
-            await rows.set_media_type(tx, known, document.media_type)
+        if known is not None and await rows.media_type(tx, known) == document.media_type:
             return known
         if not self._settings.allow_sparse:
             await _require_parts(tx, repository_id, document)
+        if known is not None:
+            await rows.retype(tx, known, new, document.references)
+            return known
         await rows.keep_content(tx, digest, content)
-        new = rows.NewManifest(
-            repository_id,
-            Manifest(digest, document.media_type, len(content)),
-            document.subject,
-            document.artifact_type,
-            json.dumps(document.annotations) if document.subject and document.annotations else None,
-        )
         return await rows.add(tx, new, document.references)
+
+
+def _row(repository_id: int, digest: Digest, content: bytes, document: Document) -> rows.NewManifest:
+    return rows.NewManifest(
+        repository_id,
+        Manifest(digest, document.media_type, len(content)),
+        document.subject,
+        document.artifact_type,
+        json.dumps(document.annotations) if document.subject and document.annotations else None,
+    )
 
 
 async def _require_parts(tx: Transaction, repository_id: int, document: Document) -> None:
@@ -162,14 +168,16 @@ async def _require_parts(tx: Transaction, repository_id: int, document: Document
 
 
 async def _point(
-    tx: Transaction, repository_id: int, manifest_id: int, digest: Digest, tags: tuple[TagName, ...], actor: Actor
+    tx: Transaction, repository_id: int, manifest_id: int, digest: Digest, *, tags: tuple[TagName, ...], actor: Actor
 ) -> None:
     """Points tags to a manifest, and writes what happened."""
     if not tags:
         await events.record(tx, "manifest.pushed", repository_id, actor, after=digest)
     for tag in tags:
         before = await tag_rows.target(tx, repository_id, tag)
-        event_id = await events.record(tx, "manifest.pushed", repository_id, actor, tag=tag, before=before, after=digest)
+        event_id = await events.record(
+            tx, "manifest.pushed", repository_id, actor, tag=tag, before=before, after=digest
+        )
         if before == digest:
             continue
         await tag_rows.point(tx, repository_id, tag, manifest_id)

@@ -11,6 +11,9 @@ from pierhead.metadata.referrers import Referrer
 from pierhead.models import Digest, Manifest, RepositoryName, TagName
 from pierhead.registry.documents import INDEXES
 
+# image-spec asks clients to take manifests, and so these indexes, of 4 MiB.
+_PAGE_BYTES = 4 * 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class ReferrerPage:
@@ -28,16 +31,25 @@ class Referrers:
         """Referrers in the order of their digests; the last page adds those that only the fallback tag lists."""
 
         async def page(tx: Transaction) -> ReferrerPage:
-            found = await rows.after(
-                tx, repository, subject, after, artifact_type=artifact_type, limit=size + 1
-            )
-            descriptors = [_descriptor(referrer) for referrer in found[:size]]
-            if len(found) > size:
-                return ReferrerPage(descriptors, found[size - 1].manifest.digest)
+            found = await rows.after(tx, repository, subject, after, artifact_type=artifact_type, limit=size + 1)
+            fitting = _fitting(found[:size])
+            descriptors = [_descriptor(referrer) for referrer in found[:fitting]]
+            if len(found) > fitting:
+                return ReferrerPage(descriptors, found[fitting - 1].manifest.digest)
             descriptors += await _from_fallback_tag(tx, repository, subject, artifact_type)
             return ReferrerPage(descriptors, None)
 
         return await self._database.read(page)
+
+
+def _fitting(referrers: list[Referrer]) -> int:
+    """How many of them make a page: annotations may be as long as a manifest. At least one, where there is one."""
+    room = _PAGE_BYTES
+    for count, referrer in enumerate(referrers):
+        room -= len(referrer.annotations or "")
+        if room < 0 and count:
+            return count
+    return len(referrers)
 
 
 def _descriptor(referrer: Referrer) -> dict[str, Any]:

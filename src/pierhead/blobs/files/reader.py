@@ -38,12 +38,21 @@ class FileReader:
                 raise StorageFailed(f"read: the blob ends at {start} of {self.size} bytes")
         return data
 
-    async def chunks(self, start: int, length: int) -> AsyncIterator[bytes]:
+    async def chunks(self, start: int, length: int) -> AsyncIterator[bytes | bytearray]:
+        """One buffer serves them all: fresh memory for each chunk costs more than reading into it."""
         end = start + length
+        buffer = bytearray(min(self._chunk, length))
         while start < end:
-            data = await self.read(start, end - start)
-            yield data
-            start += len(data)
+            count = self._into(buffer, start) if end - start >= len(buffer) else 0
+            if count == len(buffer):
+                yield buffer
+            elif count:
+                yield bytes(memoryview(buffer)[:count])
+            else:
+                data = await self.read(start, end - start)
+                count = len(data)
+                yield data
+            start += count
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -58,10 +67,13 @@ class FileReader:
     def _cached(self, start: int, length: int) -> bytes:
         """What is in memory of a range, from its start; b"" where that is nothing."""
         buffer = bytearray(length)
+        return bytes(memoryview(buffer)[: self._into(buffer, start)])
+
+    def _into(self, buffer: bytearray, start: int) -> int:
+        """Fills a buffer from memory; 0 where that would have to wait for the disk."""
         try:
-            count = os.preadv(self._fd, [buffer], start, os.RWF_NOWAIT)
+            return os.preadv(self._fd, [buffer], start, os.RWF_NOWAIT)
         except OSError as error:
             if error.errno in _NOT_NOW:
-                return b""
+                return 0
             raise StorageFailed(f"read: {errno.errorcode.get(error.errno or 0)}") from error
-        return bytes(memoryview(buffer)[:count])

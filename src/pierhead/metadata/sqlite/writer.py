@@ -110,14 +110,15 @@ class Writer:
                 started = time.perf_counter()
                 group = self._claim(numbers)
                 durable = any(job.durable for job in group)
-                outcomes = _transact(self._connection, group, durable=durable)
+                outcomes = _transact(self._connection, group, durable=durable) if group else []
                 seconds = time.perf_counter() - started
                 self._bound.keep(self._connection)
         except Exception as error:  # noqa: BLE001  whatever it is, those who wait are told
             self._tell([(job, None, error) for job in group or self._claim(numbers)])
             return
         try:
-            self._observe(Commit(len(group), durable, seconds))
+            if group:
+                self._observe(Commit(len(group), durable, seconds))
         finally:
             self._tell(outcomes)
 

@@ -1,0 +1,122 @@
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import apsw
+import pytest
+
+from pierhead.errors import ConfigurationError
+from pierhead.metadata.sqlite import engine
+from tests.contracts.database import ROOT
+
+PREPARE = "import sys, pathlib; from pierhead.metadata.sqlite import engine; engine.prepare(pathlib.Path(sys.argv[1]))"
+
+
+@pytest.mark.parametrize(
+    "version", ["3.7.0", "3.7.17", "3.40.1", "3.44.5", "3.44.7", "3.45.0", "3.50.6", "3.50.8", "3.51.0", "3.51.2"]
+)
+def test_a_sqlite_that_can_lose_commits_is_refused(version: str) -> None:
+    with pytest.raises(ConfigurationError, match="can lose commits"):
+        engine.require_sound_version(version)
+
+
+@pytest.mark.parametrize("version", ["3.6.23.1", "3.44.6", "3.50.7", "3.51.3", "3.52.0", "3.53.1", "4.0.0"])
+def test_a_sqlite_without_that_fault_is_taken(version: str) -> None:
+    engine.require_sound_version(version)
+
+
+def test_the_sqlite_that_is_installed_is_sound() -> None:
+    engine.require_sound_version(engine.version())
+
+
+def test_a_database_is_made_with_a_log_and_foreign_keys(tmp_path: Path) -> None:
+    engine.prepare(tmp_path / "pierhead.db")
+
+    connection = engine.connect(tmp_path / "pierhead.db")
+    assert connection.pragma("journal_mode") == "wal"
+    assert connection.pragma("foreign_keys") == 1
+    assert connection.pragma("user_version") == engine.SCHEMA_VERSION
+    connection.close()
+
+
+def test_preparing_again_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "pierhead.db"
+    engine.prepare(path)
+    before = path.read_bytes()
+    engine.prepare(path)
+
+    assert path.read_bytes() == before
+
+
+def test_the_schema_of_a_later_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "pierhead.db"
+    engine.prepare(path)
+    connection = engine.connect(path)
+    connection.pragma("user_version", engine.SCHEMA_VERSION + 1)
+    connection.close()
+    before = path.read_bytes()
+
+    with pytest.raises(ConfigurationError, match="has schema 2, this program serves 1"):
+        engine.prepare(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_a_database_of_another_program_is_refused(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "pierhead.db"
+    connection = apsw.Connection(str(path))
+    connection.execute("CREATE TABLE theirs (a)")
+    connection.pragma("user_version", version)
+    connection.close()
+
+    with pytest.raises(ConfigurationError, match="another program"):
+        engine.prepare(path)
+
+
+def test_a_file_that_is_no_database_is_refused_with_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "pierhead.db"
+    path.write_bytes(b"this is no database at all" * 1000)
+
+    with pytest.raises(ConfigurationError, match=r"pierhead\.db cannot be used as the database: NotADBError"):
+        engine.prepare(path)
+
+
+def test_a_damaged_database_is_refused_at_start(tmp_path: Path) -> None:
+    path = tmp_path / "pierhead.db"
+    engine.prepare(path)
+    content = path.read_bytes()
+    path.write_bytes(content[:100] + b"\xff" * 4000 + content[4100:])
+
+    with pytest.raises(ConfigurationError, match=r"pierhead\.db cannot be used as the database"):
+        engine.prepare(path)
+
+
+def test_a_database_that_was_cut_off_is_refused_at_start(tmp_path: Path) -> None:
+    path = tmp_path / "pierhead.db"
+    engine.prepare(path)
+    with path.open("r+b") as file:
+        file.truncate(3 * 4096)
+
+    with pytest.raises(ConfigurationError, match=r"pierhead\.db cannot be used as the database"):
+        engine.prepare(path)
+
+
+def test_many_processes_make_one_database_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "pierhead.db"
+    command = [sys.executable, "-c", PREPARE, str(path)]
+
+    async def prepare() -> list[bytes]:
+        processes = [await asyncio.create_subprocess_exec(*command, stderr=subprocess.PIPE, cwd=ROOT) for _ in range(6)]
+        return [(await process.communicate())[1] for process in processes]
+
+    assert asyncio.run(prepare()) == [b""] * 6
+    engine.prepare(path)
+
+
+def test_many_threads_make_one_database_at_once(tmp_path: Path) -> None:
+    async def prepare(path: Path) -> None:
+        await asyncio.gather(*(asyncio.to_thread(engine.prepare, path) for _ in range(8)))
+
+    for number in range(10):
+        asyncio.run(prepare(tmp_path / f"{number}.db"))

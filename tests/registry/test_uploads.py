@@ -1,0 +1,167 @@
+"""Upload sessions without a wire: expiry, cancellation, and what a failed finish leaves."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from pierhead.blobs.files import FileStore
+from pierhead.errors import DigestMismatch, UploadUnknown
+from pierhead.metadata import blobs
+from pierhead.metadata.sqlite.database import SqliteDatabase
+from pierhead.models import Actor, Digest, RepositoryName, Upload
+from pierhead.registry.uploads import Uploads
+from pierhead.settings import StorageSettings, UploadSettings
+
+pytestmark = pytest.mark.anyio
+
+APP = RepositoryName("team/app")
+ACTOR = Actor("alice")
+# Shorter than what may be configured.
+SETTINGS = UploadSettings().model_copy(update={"idle_expiry_hours": 1.0, "finished_hours": 0.5})
+
+
+def digest_of(content: bytes) -> Digest:
+    return Digest(f"sha256:{hashlib.sha256(content).hexdigest()}")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("uploads")
+
+
+@pytest.fixture
+async def database(folder: Path) -> AsyncIterator[SqliteDatabase]:
+    async with SqliteDatabase(folder / "pierhead.db") as database:
+        yield database
+
+
+@pytest.fixture
+async def uploads(folder: Path, database: SqliteDatabase) -> AsyncIterator[Uploads]:
+    async with FileStore(folder, StorageSettings(min_free_bytes=0)) as store:
+        yield Uploads(database, store, SETTINGS)
+
+
+async def patched(uploads: Uploads, content: bytes) -> Upload:
+    upload = await uploads.start(APP)
+    async with uploads.receive(APP, upload.id) as receiving:
+        await receiving.write(content)
+        return await receiving.accept()
+
+
+async def finish(uploads: Uploads, upload: Upload, content: bytes) -> None:
+    async with uploads.receive(APP, upload.id) as receiving:
+        await receiving.finish(digest_of(content), actor=ACTOR)
+
+
+async def age(database: SqliteDatabase, upload: Upload, hours: float) -> None:
+    microseconds = int(hours * 3_600_000_000)
+    await database.write(
+        lambda tx: tx.execute(
+            "UPDATE uploads SET touched_at = touched_at - :age WHERE id = :id", age=microseconds, id=upload.id
+        )
+    )
+
+
+def staged(folder: Path, upload: Upload) -> list[Path]:
+    return list(folder.glob(f"uploads/*/{upload.id}.*"))
+
+
+def stored(folder: Path, content: bytes) -> list[Path]:
+    return list(folder.glob(f"blobs/sha256/*/{digest_of(content).hex}.*"))
+
+
+async def test_idle_sessions_are_swept_with_their_bytes_and_live_ones_stay(
+    uploads: Uploads, database: SqliteDatabase, folder: Path
+) -> None:
+    idle, alive = await patched(uploads, b"idle"), await patched(uploads, b"alive")
+    await age(database, idle, 1.1)
+
+    assert await uploads.sweep() == 1
+    assert await uploads.sweep() == 0
+    with pytest.raises(UploadUnknown):
+        await uploads.find(APP, idle.id)
+    assert staged(folder, idle) == []
+    await finish(uploads, alive, b"alive")
+
+
+async def test_a_finished_session_is_remembered_for_its_time_and_its_blob_stays(
+    uploads: Uploads, database: SqliteDatabase
+) -> None:
+    upload = await patched(uploads, b"finished")
+    await finish(uploads, upload, b"finished")
+    await age(database, upload, 0.4)
+    assert await uploads.sweep() == 0
+    assert (await uploads.find(APP, upload.id)).digest == digest_of(b"finished")
+    await age(database, upload, 0.2)
+
+    assert await uploads.sweep() == 1
+    with pytest.raises(UploadUnknown):
+        await uploads.find(APP, upload.id)
+    assert await database.read(lambda tx: blobs.held(tx, APP, digest_of(b"finished"))) is not None
+
+
+async def test_many_expired_sessions_are_swept_in_portions(uploads: Uploads, database: SqliteDatabase) -> None:
+    for _ in range(130):
+        await age(database, await uploads.start(APP), 2)
+
+    assert [await uploads.sweep(), await uploads.sweep(), await uploads.sweep()] == [100, 30, 0]
+
+
+async def test_a_writer_of_a_session_that_is_swept_is_told_and_nothing_is_left(
+    uploads: Uploads, database: SqliteDatabase, folder: Path
+) -> None:
+    upload = await patched(uploads, b"first")
+    async with uploads.receive(APP, upload.id) as receiving:
+        await age(database, upload, 2)
+        assert await uploads.sweep() == 1
+        await receiving.write(b"second")
+        with pytest.raises(UploadUnknown):
+            await receiving.accept()
+
+    assert staged(folder, upload) == []
+
+
+async def test_a_session_of_another_repository_is_unknown(uploads: Uploads) -> None:
+    upload = await patched(uploads, b"mine")
+
+    with pytest.raises(UploadUnknown):
+        await uploads.find(RepositoryName("team/other"), upload.id)
+
+
+async def test_a_wrong_digest_ends_the_session_and_stores_nothing(
+    uploads: Uploads, database: SqliteDatabase, folder: Path
+) -> None:
+    upload = await patched(uploads, b"content")
+    with pytest.raises(DigestMismatch):
+        await finish(uploads, upload, b"other content")
+
+    assert staged(folder, upload) == []
+    assert await database.read(lambda tx: blobs.stored(tx, digest_of(b"content"))) is None
+    with pytest.raises(UploadUnknown):
+        await uploads.find(APP, upload.id)
+
+
+async def test_a_session_cancelled_while_it_finishes_leaves_no_bytes(uploads: Uploads, folder: Path) -> None:
+    content = b"cancelled while it finishes"
+    upload = await patched(uploads, content)
+    async with uploads.receive(APP, upload.id) as receiving:
+        await uploads.cancel(APP, upload.id)
+        with pytest.raises(UploadUnknown):
+            await receiving.finish(digest_of(content), actor=ACTOR)
+
+    assert staged(folder, upload) == []
+    assert stored(folder, content) == []
+
+
+async def test_content_that_is_stored_already_is_not_stored_again(uploads: Uploads, folder: Path) -> None:
+    for _ in range(10):
+        await finish(uploads, await patched(uploads, b"the same"), b"the same")
+
+    assert len(stored(folder, b"the same")) == 1
