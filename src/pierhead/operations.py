@@ -34,10 +34,18 @@ Answer = tuple[int, str, bytes]  # status, content type, body
 class Operations:
     """`pings` are the parts that must work for this server to be ready; each returns details of its part."""
 
-    def __init__(self, observability: Observability, pings: Mapping[str, Ping], allow: Iterable[Network] = ()) -> None:
+    def __init__(
+        self,
+        observability: Observability,
+        pings: Mapping[str, Ping],
+        allow: Iterable[Network] = (),
+        *,
+        metrics: bool = True,
+    ) -> None:
         self._observability = observability
         self._readiness = Readiness(pings)
         self._allow = tuple(allow)
+        self._enabled = metrics
         self._answers: dict[str, Callable[[Scope], Awaitable[Answer]]] = {
             "/healthz": self._health,
             "/readyz": self._ready,
@@ -74,6 +82,8 @@ class Operations:
         return _json(200 if ready else 503, summary)
 
     async def _metrics(self, scope: Scope) -> Answer:
+        if not self._enabled:
+            return _json(404, {"error": "the setting metrics.enabled is false"})
         if not is_trusted(scope, self._allow):
             return _json(403, {"error": "metrics are for loopback and the networks of the setting metrics.allow"})
         accept = next((value for name, value in scope["headers"] if name == b"accept"), b"")

@@ -80,7 +80,7 @@ class Server:
         observability.folds.append(lambda: metrics.looked_up("rows", *database.take_lookups()))
         metrics.build.watch(lambda: 1, __version__, engine.version())
         store = await stack.enter_async_context(FileStore(data, settings.storage, observe=metrics.stored))
-        access = stack.enter_context(Access(settings.access))
+        access = stack.enter_context(Access(settings.access, metrics.authenticated))
         registry = Registry(database, store, settings)
         await stack.enter_async_context(_sweeping(registry.uploads))
         traced = await stack.enter_async_context(tracing.open_tracing(os.environ, observability, __version__))
@@ -92,7 +92,7 @@ class Server:
             return {}
 
         pings = {"database": database.ping, "storage": ping_storage}
-        self._operations = Operations(observability, pings, settings.metrics.allow)
+        self._operations = Operations(observability, pings, settings.metrics.allow, metrics=settings.metrics.enabled)
 
 
 def _observer(metrics: Metrics) -> Callable[[Commit], None]:

@@ -86,6 +86,8 @@ def bind_to_supervisor() -> None:
     if _Worker.lock is not None:
         return
     _take_signals_back()
+    # A terminal's Ctrl-C is for the supervisor, which then ends its workers in order.
+    os.setpgid(0, 0)
     # SIGKILL: what is acknowledged survives it, and the next server need not wait.
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     for descriptor in handover.close:

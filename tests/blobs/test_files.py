@@ -166,8 +166,9 @@ async def test_no_descriptor_stays_open(folder: Path, store: FileStore) -> None:
 async def test_every_operation_is_observed(folder: Path) -> None:
     seen: dict[str, int] = {}
 
-    def observe(operation: str, seconds: float, size: int) -> None:
+    def observe(operation: str, seconds: float, size: int, well: bool) -> None:
         assert seconds >= 0
+        assert well
         seen[operation] = seen.get(operation, 0) + size
 
     async with FileStore(folder, SETTINGS, observe=observe) as store:

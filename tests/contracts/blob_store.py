@@ -60,6 +60,6 @@ async def push(store: BlobStore, data: bytes) -> str:
 async def pull(store: BlobStore, key: str) -> bytes:
     reader = await store.open(key)
     try:
-        return b"".join([chunk async for chunk in reader.chunks(0, reader.size)])
+        return b"".join([bytes(chunk) async for chunk in reader.chunks(0, reader.size)])
     finally:
         reader.close()

@@ -88,7 +88,7 @@ async def test_a_range_is_read_from_its_first_to_its_last_byte(store: BlobStore)
     reader = await store.open(await push(store, DATA))
     start, length = MIB - 3, 2 * MIB + 5
 
-    read = b"".join([chunk async for chunk in reader.chunks(start, length)])
+    read = b"".join([bytes(chunk) async for chunk in reader.chunks(start, length)])
     reader.close()
 
     assert read == DATA[start : start + length]
@@ -108,7 +108,7 @@ async def test_an_early_end_is_a_failure_of_the_store(store: BlobStore) -> None:
     reader = await store.open(await push(store, b"short"))
 
     with pytest.raises(StorageFailed):
-        _ = [chunk async for chunk in reader.chunks(0, 6)]
+        _ = [bytes(chunk) async for chunk in reader.chunks(0, 6)]
     reader.close()
 
 
@@ -149,7 +149,7 @@ async def test_an_open_blob_outlives_its_key(store: BlobStore) -> None:
     await store.remove(key)
     await store.remove(key)
 
-    assert b"".join([chunk async for chunk in reader.chunks(0, reader.size)]) == DATA
+    assert b"".join([bytes(chunk) async for chunk in reader.chunks(0, reader.size)]) == DATA
     reader.close()
     with pytest.raises(BlobMissing):
         await store.open(key)

@@ -10,8 +10,8 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 
 from pierhead import errors
-from pierhead.configuration import PREFIX, allowed, sections_by_name
 from pierhead.cli.main import FLAGS
+from pierhead.configuration import PREFIX, allowed, sections_by_name
 from pierhead.distribution.errors import OCI_ERRORS, oci_error
 from pierhead.observability.instruments import Counter, Histogram, Instrument
 from pierhead.observability.metrics import Metrics
@@ -37,7 +37,9 @@ def _setting(section: str, name: str, info: FieldInfo) -> str:
     if (section, name) == ("access", "allow_anonymous"):
         flag = "--allow-anonymous"
     meaning = (info.description or "") + (f" Flag `{flag}`." if flag else "")
-    return _row(f"`{name}`", f"`{_default(name, info.default)}`" if info.default not in (None, ()) else "", takes, meaning)
+    return _row(
+        f"`{name}`", f"`{_default(name, info.default)}`" if info.default not in (None, ()) else "", takes, meaning
+    )
 
 
 def _default(name: str, value: object) -> str:

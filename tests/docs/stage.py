@@ -27,7 +27,7 @@ SUBSTITUTIONS: tuple[tuple[str, str], ...] = (
     (r"\bregistry\.example\.org/team", "localhost:{proxy}/team"),
     (r"--password-stdin registry\.example\.org\b", "--password-stdin localhost:{proxy}"),
     (r"registry\.example\.org", "localhost"),
-    (r"\b5000\b", "{port}"),
+    (r":5000\b", ":{port}"),
     (r"\blisten (\[::\]:)?443 ssl", "listen 127.0.0.1:{proxy} ssl"),
     # Other people's servers, which a reader's machine starts by itself.
     (r"sudo nginx -t", "nginx -t -c {scratch}/nginx.conf"),
@@ -45,7 +45,7 @@ include {scratch}/etc/nginx/conf.d/*.conf; }}
 """
 _STORAGE = '[storage]\ndriver = "vfs"\nrunroot = "{scratch}/podman/run"\ngraphroot = "{scratch}/podman/graph"\n'
 
-_SERVES = re.compile(r"(^|\s)(make|pierhead) serve\b")
+_SERVES = re.compile(r"(^|\s)(make|pierhead) serve\b(?!.*--help)")
 _READY = re.compile(r"pierhead \S+ serves http")
 _COMMAND_SECONDS = 60
 _START_SECONDS = 20
@@ -96,7 +96,8 @@ class Stage:
     def stop(self) -> None:
         if self._server is None:
             return
-        os.killpg(self._server.pid, signal.SIGINT)
+        with suppress(ProcessLookupError):
+            os.killpg(self._server.pid, signal.SIGINT)
         try:
             self._server.wait(40)
         finally:

@@ -67,7 +67,9 @@ def test_its_commands_do_what_the_page_says(
 
 
 def test_only_what_changes_the_machine_is_not_run() -> None:
-    not_run = [(pages.name(page), step) for page in pages.PAGES for step in pages.steps(page) if isinstance(step, NotRun)]
+    not_run = [
+        (pages.name(page), step) for page in pages.PAGES for step in pages.steps(page) if isinstance(step, NotRun)
+    ]
 
     assert [page for page, step in not_run if not OF_THE_MACHINE.search(step.text)] == []
     assert len(not_run) <= NOT_RUN_MAX

@@ -36,7 +36,13 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     (chart / "Chart.yaml").write_text("apiVersion: v2\nname: openapi\nversion: 0.0.0\n")
     (chart / "templates").mkdir()
     (chart / "templates/values.yaml").write_text("{{ .Values | toJson }}\n")
-    command = [components.require("helm"), "template", chart, "--values", ROOT / "docs/reference/openapi.yaml"]
+    command = [
+        str(components.require("helm")),
+        "template",
+        str(chart),
+        "--values",
+        str(ROOT / "docs/reference/openapi.yaml"),
+    ]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     value: dict[str, Any] = json.loads(shown.splitlines()[-1])
     return value

@@ -37,7 +37,10 @@ def _anchors(page: Path) -> set[str]:
 
 def test_every_page_is_on_the_map() -> None:
     documentation = pages.ROOT / "docs"
-    linked = {(documentation / link.partition("#")[0]).resolve() for link in _LINK.findall((documentation / "README.md").read_text())}
+    linked = {
+        (documentation / link.partition("#")[0]).resolve()
+        for link in _LINK.findall((documentation / "README.md").read_text())
+    }
     expected = set(documentation.glob("*.md")) | {
         page for folder in ("how-to", "reference", "explanation") for page in (documentation / folder).glob("*.md")
     }

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Self
 
 from pierhead.access.htpasswd import AccountsFile
@@ -20,11 +20,11 @@ _LONGEST_HEADER = 16 * 1024  # bytes; a name and a password of 4 KiB each, in ba
 class Access:
     """Who may do what, by the section [access]: open to local clients, to all, or to accounts."""
 
-    def __init__(self, settings: AccessSettings) -> None:
+    def __init__(self, settings: AccessSettings, observe: Callable[[bool], None] = lambda _: None) -> None:
         """Raises ConfigurationError where the file of accounts is missing or has mistakes."""
         self._guard = LoopbackGuard() if is_open(settings) else None
         self._allow_anonymous = settings.allow_anonymous
-        self._passwords = Passwords(AccountsFile(settings.htpasswd), settings) if settings.htpasswd else None
+        self._passwords = Passwords(AccountsFile(settings.htpasswd), settings, observe) if settings.htpasswd else None
 
     def __enter__(self) -> Self:
         return self

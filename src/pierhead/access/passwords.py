@@ -8,7 +8,7 @@ import asyncio
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from hmac import digest
@@ -22,8 +22,11 @@ LONGEST_PASSWORD = 4096  # bytes
 
 
 class Passwords:
-    def __init__(self, file: AccountsFile, settings: AccessSettings) -> None:
+    def __init__(
+        self, file: AccountsFile, settings: AccessSettings, observe: Callable[[bool], None] = lambda _: None
+    ) -> None:
         self._file = file
+        self._observe = observe
         self._settings = settings
         self._key = secrets.token_bytes(32)
         self._accounts = file.current()
@@ -63,6 +66,7 @@ class Passwords:
             # The file may have changed meanwhile: what was checked is then of no worth.
             if accounts is self._accounts:
                 break
+        self._observe(accepted)
         if not accepted:
             raise Unauthenticated("wrong name or password")
         principal = Principal(name, "basic")

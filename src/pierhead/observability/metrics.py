@@ -60,11 +60,17 @@ class Metrics:
         self.cache_lookups.add(hits, cache, "hit")
         self.cache_lookups.add(misses, cache, "miss")
 
-    def stored(self, operation: str, seconds: float, size: int) -> None:
+    def stored(self, operation: str, seconds: float, size: int, well: bool) -> None:  # noqa: FBT001  one call, one shape
         """What the blob store tells of each of its operations, from any thread."""
         self.storage_seconds.observe(seconds, operation)
-        if size:
+        if not well:
+            self.storage_errors.add(1, operation)
+        elif size:
             self.storage_bytes.add(size, operation)
+
+    def authenticated(self, well: bool) -> None:  # noqa: FBT001  see `stored`
+        """A password was checked, not merely remembered."""
+        self.authentications.add(1, "basic", "accepted" if well else "refused")
 
     def storage(self, operation: str) -> "StorageOperation":
         """Times and counts what runs inside `with metrics.storage("write") as operation: operation.bytes = …`."""

@@ -55,13 +55,17 @@ class Layout:
             advice = "locks and syncs are not to be trusted there; use a local disk (storage.allow_network_filesystem)"
             raise ConfigurationError([f"server.data: {self.root} is on {kind}: {advice}"])
         marker = self.root / "layout"
-        if not marker.exists():
-            self._make(marker)
-        elif marker.read_bytes() != VERSION:
+        if marker.exists() and marker.read_bytes() != VERSION:
             raise ConfigurationError([f"server.data: {marker} is of another version of Pierhead"])
+        # A copy may have left out what was empty.
+        if not (marker.exists() and self.uploads.is_dir() and all(map(Path.is_dir, self._tops()))):
+            self._make(marker)
+
+    def _tops(self) -> list[Path]:
+        return [self.root / "blobs" / algorithm for algorithm in HEX_LENGTHS]
 
     def _make(self, marker: Path) -> None:
-        tops = [self.root / "blobs" / algorithm for algorithm in HEX_LENGTHS] + [self.uploads]
+        tops = [*self._tops(), self.uploads]
         for top in tops:
             top.mkdir(parents=True, exist_ok=True)
         leaves = [f"{top}/{number:02x}" for top in tops for number in range(256)]

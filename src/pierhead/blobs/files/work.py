@@ -15,8 +15,8 @@ from typing import TypeVar
 
 from pierhead.errors import StorageFailed, StorageFull
 
-# Operation, seconds, bytes. Called from any thread.
-Observe = Callable[[str, float, int], None]
+# Operation, seconds, bytes, whether it went well. Called from any thread.
+Observe = Callable[[str, float, int, bool], None]
 T = TypeVar("T")
 
 SYNC_THREADS = 32
@@ -26,7 +26,7 @@ _SLOW_SECONDS = 0.02
 _CAUTION_SECONDS = 1.0
 
 
-def unobserved(operation: str, seconds: float, size: int) -> None:
+def unobserved(operation: str, seconds: float, size: int, well: bool) -> None:  # noqa: FBT001  as `Observe` has it
     """Measures nothing."""
 
 
@@ -80,11 +80,14 @@ class Work:
 
     def _measured(self, operation: str, size: int, call: Callable[[], T]) -> T:
         started = time.perf_counter()
+        well = False
         try:
             with storage_errors(operation):
-                return call()
+                result = call()
+            well = True
+            return result
         finally:
-            self.observe(operation, time.perf_counter() - started, size)
+            self.observe(operation, time.perf_counter() - started, size, well)
 
 
 async def finished(job: asyncio.Future[T]) -> T:
