@@ -36,6 +36,7 @@ TICK_SECONDS = 1.0
 READY_SECONDS = 10.0  # a worker that has not said so by then counts as ready
 LONGEST_PAUSE = 5.0  # seconds between two starts of a worker that keeps dying
 _HEALTHY_SECONDS = 10.0
+_SETTLING_SECONDS = 0.3
 _OPEN_FILES = 65536
 _FIXED = ("host", "port", "data", "backlog")
 
@@ -48,9 +49,14 @@ class Member:
     slot: int
     generation: int
     born: float
-    ready: bool = False
-    asked: float | None = None  # when it was last asked to end
+    ready_at: float | None = None
+    farewell: Callable[[], None] | None = None  # how it is asked to end, from the moment that it shall
+    told: bool = False  # whether it was
     patience: float = math.inf  # until when it may take its time over that
+
+    @property
+    def ending(self) -> bool:
+        return self.farewell is not None
 
 
 class Supervisor:
@@ -94,14 +100,15 @@ class Supervisor:
     def _patience(self) -> float:
         now = time.monotonic()
         moments = [member.patience for member in self._members] + [moment for moment, _ in self._starts]
+        moments += [_settled_at(member) for member in self._members if member.ending and not member.told]
         return max(0.0, min([TICK_SECONDS, *(moment - now for moment in moments)]))
 
     def _keep_time(self) -> None:
         now = time.monotonic()
         for member in self._members:
-            if member.asked is not None:
-                _press(member, member.asked, now)
-            elif not member.ready and now >= member.born + READY_SECONDS:
+            if member.ending:
+                _press(member, now)
+            elif member.ready_at is None and now >= member.born + READY_SECONDS:
                 self._now_ready(member.process.pid)
         due = [slot for moment, slot in self._starts if moment <= now]
         self._starts = [(moment, slot) for moment, slot in self._starts if moment > now]
@@ -122,23 +129,21 @@ class Supervisor:
 
     def _end(self, members: list[Member], seconds: float) -> None:
         for member in members:
-            _be_patient(member, seconds)
-            member.process.terminate()
+            _ask(member, member.process.terminate, seconds)
 
     def _retire(self, members: list[Member], seconds: float) -> None:
         for member in members:
-            _be_patient(member, seconds)
-            member.process.retire()
+            _ask(member, member.process.retire, seconds)
 
     def _now_ready(self, pid: int) -> None:
         for member in self._members:
             if member.process.pid == pid:
-                member.ready = True
+                member.ready_at = time.monotonic()
         if not self._announced:
             self._announced = True
             _announce(self._settings, self._socket)
         young = [member for member in self._members if member.generation == self._generation]
-        if self._previous and all(member.ready for member in young):
+        if self._previous and all(member.ready_at is not None for member in young):
             self._previous = None
             self._retire([m for m in self._members if m not in young], self._settings.server.reload_drain_seconds)
             logger.info("reloaded: %d new workers serve", len(young))
@@ -147,12 +152,12 @@ class Supervisor:
         dead = [member for member in self._members if not member.process.alive()]
         self._members = [member for member in self._members if member not in dead]
         for member in dead:
-            if member.asked is None and self._exit_code is None and member.generation == self._generation:
+            if not member.ending and self._exit_code is None and member.generation == self._generation:
                 self._replace(member)
 
     def _replace(self, member: Member) -> None:
         code = member.process.exit_code
-        refused = code > 0 and not member.ready
+        refused = code > 0 and member.ready_at is None
         if refused and self._previous:
             self._take_back(code)
         elif refused and not self._announced:
@@ -213,27 +218,35 @@ class Supervisor:
         with suppress(ConfigurationError):
             self._fleet = self._new_fleet()
         for member in self._members:
-            if member.asked is None:
+            if not member.ending:
                 member.generation = self._generation
-        serving = {member.slot for member in self._members if member.asked is None}
+        serving = {member.slot for member in self._members if not member.ending}
         missing = set(range(workers_of(self._settings.server))) - serving
         self._starts = [(time.monotonic(), slot) for slot in missing]
 
 
-def _be_patient(member: Member, seconds: float) -> None:
-    member.asked = time.monotonic()
-    member.patience = min(member.patience, member.asked + seconds)
+def _ask(member: Member, farewell: Callable[[], None], seconds: float) -> None:
+    now = time.monotonic()
+    member.farewell = member.farewell or farewell
+    member.patience = min(member.patience, now + seconds)
+    _press(member, now)
 
 
-def _press(member: Member, asked: float, now: float) -> None:
-    if now >= member.patience:
-        logger.warning("worker %d did not end in time: killed", member.process.pid)
-        member.process.kill()
+def _press(member: Member, now: float) -> None:
+    """Asks once: a second signal would cut the transfers that the first one lets finish."""
+    if now >= member.patience or member.ready_at is None:
+        if member.ready_at is not None:
+            logger.warning("worker %d did not end in time: killed", member.process.pid)
+        member.process.kill()  # one that does not serve yet has nothing to finish
         member.patience = math.inf
-    elif now >= asked + TICK_SECONDS:
-        # uvloop drops a signal that arrives between two runs of its loop, as at the end of the start.
-        member.process.terminate()
-        member.asked = now
+    elif member.farewell and not member.told and now >= _settled_at(member):
+        member.told = True
+        member.farewell()
+
+
+def _settled_at(member: Member) -> float:
+    """uvloop drops a signal that arrives between two runs of its loop, as at the end of a worker's start."""
+    return (member.ready_at or 0.0) + _SETTLING_SECONDS
 
 
 def serve(settings: Settings, load: Callable[[], Settings], target: str = TARGET) -> int:
