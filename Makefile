@@ -37,7 +37,7 @@ provision: $(VENV)/dev.stamp ## install the clients that tests run against
 
 bench: $(VENV)/dev.stamp ## measure against other registries, side by side
 	@$(BIN)/python tools/provision test bench
-	$(BIN)/python -m bench $(ARGS)
+	$(BIN)/python -m benchmarks $(ARGS)
 
 conformance: $(VENV)/dev.stamp provision ## run the official conformance program alone
 	$(BIN)/python -m pytest -s tests/test_conformance.py $(ARGS)

@@ -1,0 +1,3 @@
+module pierhead.example/bench/load
+
+go 1.24
