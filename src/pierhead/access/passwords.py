@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from hmac import digest
+from hashlib import blake2b
 
 from pierhead.access.htpasswd import Account, Accounts, AccountsFile
 from pierhead.access.principal import Principal
@@ -39,10 +39,10 @@ class Passwords:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def remembered(self, authorization: bytes) -> Principal | None:
-        """Whom this header was verified for lately. Hot: no hashing beyond one HMAC."""
+        """Whom this header was verified for lately. Hot: no hashing beyond one MAC."""
         if self._file.current() is not self._accounts:
             self._forget()
-        mac = digest(self._key, authorization, "sha256")
+        mac = self._mac(authorization)
         entry = self._verified.get(mac)
         if entry is None:
             return None
@@ -51,11 +51,15 @@ class Passwords:
             return None
         return entry[1]
 
+    def _mac(self, authorization: bytes) -> bytes:
+        """Keyed BLAKE2b (RFC 7693): a third of HMAC's time, on each request."""
+        return blake2b(authorization, key=self._key, digest_size=32).digest()
+
     def check(self, authorization: bytes, name: str, password: bytes) -> Awaitable[Principal]:
         """Raises Unauthenticated, and TooManyRequests while too many checks wait."""
         if len(password) > LONGEST_PASSWORD:
             raise Unauthenticated("the password is too long")
-        return self._check(digest(self._key, authorization, "sha256"), name, password)
+        return self._check(self._mac(authorization), name, password)
 
     async def _check(self, mac: bytes, name: str, password: bytes) -> Principal:
         while True:

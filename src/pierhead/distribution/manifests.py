@@ -4,11 +4,12 @@
 digest is what clients verify. Docker, containerd, skopeo and crane all take that.
 """
 
-from pierhead.asgi.types import Headers
+from functools import lru_cache
+
 from pierhead.distribution.call import Call
 from pierhead.distribution.conditions import etag, matches
 from pierhead.errors import ManifestTooLarge, ManifestUnknown, TagInvalid, TooManyTags
-from pierhead.models import Digest, Manifest, TagName, parse_reference
+from pierhead.models import Digest, TagName, parse_reference
 
 _TAGS_MAX = 100
 
@@ -20,7 +21,7 @@ async def get_manifest(call: Call) -> None:
     except TagInvalid as error:  # what cannot be there is not there
         raise ManifestUnknown(call.match.target) from error
     manifest = await manifests.find(call.match.repository, reference)
-    headers = _headers(manifest)
+    headers = [*_headers(manifest.digest, manifest.media_type)]
     if matches(call.header(b"if-none-match"), manifest.digest):
         await call.respond_empty(304, headers)
     elif call.scope["method"] == "HEAD":
@@ -30,13 +31,11 @@ async def get_manifest(call: Call) -> None:
         await call.respond(200, headers, await manifests.content(manifest))
 
 
-def _headers(manifest: Manifest) -> Headers:
-    digest = manifest.digest.encode()
-    return [
-        (b"content-type", manifest.media_type.encode()),
-        (b"docker-content-digest", digest),
-        (b"etag", etag(digest)),
-    ]
+# The same few manifests are asked for again and again, and nothing in here can change.
+@lru_cache(maxsize=4096)
+def _headers(digest: Digest, media_type: str) -> tuple[tuple[bytes, bytes], ...]:
+    named = digest.encode()
+    return (b"content-type", media_type.encode()), (b"docker-content-digest", named), (b"etag", etag(named))
 
 
 async def put_manifest(call: Call) -> None:
