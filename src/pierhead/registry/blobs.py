@@ -35,7 +35,8 @@ class Blobs:
         if kept is None:
             reader = await self.open(blob)
             try:
-                kept = await reader.read(0, blob.size)
+                # One read may bring less than was asked for, and what is kept here is served for ever.
+                kept = b"".join([bytes(chunk) async for chunk in reader.chunks(0, blob.size)])
             finally:
                 reader.close()
             self._contents.keep(blob.key, kept)

@@ -78,7 +78,7 @@ class FileStore:
         await take_over(self._work, upload, source=self._layout.staged(upload), target=target)
 
     async def discard(self, upload: Upload) -> None:
-        paths = [self._layout.staged(upload, epoch) for epoch in range(upload.epoch + 1)]
+        paths = [self._layout.staged(upload, epoch) for epoch in range(upload.epoch + 2)]
         run = self._work.syncing if upload.offset > _LARGE else self._work.directory
         await run("discard", 0, partial(_forget, paths))
 
