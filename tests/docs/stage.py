@@ -185,7 +185,7 @@ def _trimmed(text: str) -> str:
 
 def _clean() -> dict[str, str]:
     """This process's variables, without those that change what a program does."""
-    ours = ("PIERHEAD_", "OTEL_", "DOCKER_", "HELM_", "XDG_")
+    ours = ("PIERHEAD_", "OTEL_", "DOCKER_", "HELM_", "XDG_", "MAKE", "MFLAGS", "ARGS")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
