@@ -22,7 +22,7 @@ from pierhead.settings import Settings
 from pierhead.worker import RETIRE_SIGNAL
 
 # Each piece of a body costs a hop between threads, whatever its length, so pieces should be long.
-_HTTP1_BUFFER = 4 * 1024 * 1024
+_HTTP1_BUFFER = 1 * 1024 * 1024
 # Go's client, and so docker, fills frames up to 512 KiB where the server takes them; the default is 16 KiB.
 _HTTP2_FRAME = 1024 * 1024
 _HTTP2_STREAM_WINDOW = 4 * 1024 * 1024

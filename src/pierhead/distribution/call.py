@@ -5,14 +5,16 @@ for the log and the metrics.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import orjson
 
 from pierhead.access.principal import Principal
-from pierhead.asgi.types import Headers, Receive, Scope, Send
+from pierhead.asgi.types import Headers, Message, Receive, Scope, Send
 from pierhead.distribution.routes import Match
 from pierhead.errors import BodyTooShort, BodyTooSlow, HeaderInvalid, QueryInvalid
 from pierhead.models import Actor, RepositoryName
@@ -27,6 +29,9 @@ _LENGTH_DIGITS_MAX = 18
 # A body that nobody wants is read this far: to cut the connection could cost the client its answer.
 _DRAIN_BYTES = 256 * 1024 * 1024
 _DRAIN_SECONDS = 30.0
+# Pieces of a body up to this are handed on together.
+_GATHERED_BYTES = 256 * 1024
+_TIMER_SECONDS = 1.0
 # From this length on it is worth noticing that the client has left.
 _WATCH_BYTES = 4 * 1024 * 1024
 
@@ -119,12 +124,44 @@ class Call:
         """The next piece of the body, None at its end. Raises BodyTooShort, BodyTooSlow."""
         if self._body_done:
             return None
-        try:
+        with self._told_when_slow():
             async with asyncio.timeout(self.face.idle_body_seconds):
-                message = await self.receive()
+                return self._piece(await self.receive())
+
+    async def feed(self, take: Callable[[bytes], Awaitable[None]]) -> None:
+        """Hands the body over as it comes. Raises BodyTooShort, BodyTooSlow.
+
+        A client may send pieces of a few KiB, so what is done for each is little: they are gathered,
+        and the timer is set anew once a second.
+        """
+        idle, now = self.face.idle_body_seconds, time.monotonic
+        pieces: list[bytes] = []
+        gathered, due = 0, now() + _TIMER_SECONDS
+        with self._told_when_slow():
+            async with asyncio.timeout(idle + _TIMER_SECONDS) as limit:
+                try:
+                    while not self._body_done:
+                        pieces.append(piece := self._piece(await self.receive()))
+                        gathered += len(piece)
+                        if gathered >= _GATHERED_BYTES:
+                            await take(b"".join(pieces))
+                            pieces, gathered = [], 0
+                        if now() > due:
+                            limit.reschedule(asyncio.get_running_loop().time() + idle + _TIMER_SECONDS)
+                            due = now() + _TIMER_SECONDS
+                finally:
+                    if gathered:
+                        await take(b"".join(pieces))
+
+    @contextmanager
+    def _told_when_slow(self) -> Iterator[None]:
+        try:
+            yield
         except TimeoutError as error:
             self._body_done = True
             raise BodyTooSlow(f"{self.record.bytes_in} bytes came") from error
+
+    def _piece(self, message: Message) -> bytes:
         if message["type"] == "http.disconnect":
             self._body_done = True
             raise BodyTooShort(f"{self.record.bytes_in} bytes came")

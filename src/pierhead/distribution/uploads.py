@@ -117,9 +117,7 @@ async def cancel_upload(call: Call) -> None:
 
 
 async def _receive(call: Call, receiving: Receiving) -> None:
-    while (piece := await call.frame()) is not None:
-        if piece:
-            await receiving.write(piece)
+    await call.feed(receiving.write)
 
 
 def _chunk(call: Call) -> tuple[int, int] | None:
