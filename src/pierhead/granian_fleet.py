@@ -8,6 +8,7 @@ Granian is pinned to one version: what begins with an underscore here is not its
 import multiprocessing
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from socket import socket
 from typing import Any
 
@@ -50,7 +51,8 @@ class WorkerProcess:
 
     def retire(self) -> None:
         """Ends it as `terminate` does, without losing a connection that has not spoken yet."""
-        os.kill(self.pid, RETIRE_SIGNAL)
+        with suppress(ProcessLookupError):  # it may just have died
+            os.kill(self.pid, RETIRE_SIGNAL)
 
     def kill(self) -> None:
         self._process.kill()

@@ -9,6 +9,7 @@ import pytest
 from pierhead.blobs.files import FileStore
 from pierhead.errors import DigestMismatch, UploadUnknown
 from pierhead.metadata import blobs
+from pierhead.metadata import uploads as rows
 from pierhead.metadata.sqlite.database import SqliteDatabase
 from pierhead.models import Actor, Digest, RepositoryName, Upload
 from pierhead.registry.uploads import Uploads
@@ -165,3 +166,20 @@ async def test_content_that_is_stored_already_is_not_stored_again(uploads: Uploa
         await finish(uploads, await patched(uploads, b"the same"), b"the same")
 
     assert len(stored(folder, b"the same")) == 1
+
+
+async def test_a_replaced_writer_with_a_wrong_digest_leaves_its_successor_alone(
+    uploads: Uploads, database: SqliteDatabase
+) -> None:
+    upload = await patched(uploads, b"accepted")
+    async with uploads.receive(APP, upload.id) as replaced:
+        silent = await uploads.find(APP, upload.id)
+        await uploads._store.take_over(silent)
+        assert await database.write(lambda tx: rows.next_epoch(tx, silent))
+        async with uploads.receive(APP, upload.id) as successor:
+            await successor.write(b", and more")
+            await successor.accept()
+        with pytest.raises(DigestMismatch):
+            await replaced.finish(digest_of(b"something else"), actor=ACTOR)
+
+    await finish(uploads, upload, b"accepted, and more")

@@ -134,24 +134,26 @@ class Call:
         A client may send pieces of a few KiB, so what is done for each is little: they are gathered,
         and the timer is set anew once a second.
         """
-        idle, now = self.face.idle_body_seconds, time.monotonic
+        idle, now, clock = self.face.idle_body_seconds, time.monotonic, asyncio.get_running_loop().time
         pieces: list[bytes] = []
         gathered, due = 0, now() + _TIMER_SECONDS
         with self._told_when_slow():
-            async with asyncio.timeout(idle + _TIMER_SECONDS) as limit:
-                try:
+            try:
+                async with asyncio.timeout(idle + _TIMER_SECONDS) as limit:
                     while not self._body_done:
                         pieces.append(piece := self._piece(await self.receive()))
                         gathered += len(piece)
-                        if gathered >= _GATHERED_BYTES:
-                            await take(b"".join(pieces))
-                            pieces, gathered = [], 0
-                        if now() > due:
-                            limit.reschedule(asyncio.get_running_loop().time() + idle + _TIMER_SECONDS)
+                        if gathered >= _GATHERED_BYTES or now() > due:
+                            limit.reschedule(None)  # the client is timed, not the disk
+                            # Let go of before it is taken: whatever happens then, it is handed over once.
+                            whole, pieces, gathered = b"".join(pieces), [], 0
+                            if whole:
+                                await take(whole)
+                            limit.reschedule(clock() + idle + _TIMER_SECONDS)
                             due = now() + _TIMER_SECONDS
-                finally:
-                    if gathered:
-                        await take(b"".join(pieces))
+            finally:
+                if gathered:
+                    await take(b"".join(pieces))
 
     @contextmanager
     def _told_when_slow(self) -> Iterator[None]:

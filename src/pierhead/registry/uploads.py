@@ -274,5 +274,6 @@ class Receiving:
     async def drop(self) -> None:
         """Forgets the session and its bytes, unless it was taken over."""
         upload = self._upload
-        await self._database.write(lambda tx: rows.remove(tx, upload.id, epoch=upload.epoch), durable=False)
-        await self._store.discard(upload)
+        removed = await self._database.write(lambda tx: rows.remove(tx, upload.id, epoch=upload.epoch), durable=False)
+        if removed is not None:  # else the bytes are its successor's, who also clears away ours
+            await self._store.discard(upload)
