@@ -10,7 +10,7 @@ PierheadError
 ├── BlobUnknown
 ├── RangeNotSatisfiable
 ├── UploadOutOfOrder        UploadBusy
-├── UploadUnknown · UploadInvalid · BodyTooShort · BodyTooSlow
+├── UploadUnknown · BodyTooShort · BodyTooSlow
 ├── SizeInvalid · BlobTooLarge
 ├── StillNeeded
 ├── Unauthenticated · AccessDenied · OpenModeRefused · TooManyRequests
@@ -123,10 +123,6 @@ class UploadBusy(UploadOutOfOrder):
     """another request is writing to this upload session; ask again shortly"""
 
     retry_after = 1  # seconds
-
-
-class UploadInvalid(PierheadError):
-    """the upload cannot go on"""
 
 
 class BodyTooShort(PierheadError):

@@ -27,7 +27,6 @@ OCI_ERRORS: dict[type[errors.PierheadError], tuple[str, int]] = {
     errors.RangeNotSatisfiable: ("SIZE_INVALID", 416),
     errors.UploadUnknown: ("BLOB_UPLOAD_UNKNOWN", 404),
     errors.UploadOutOfOrder: ("BLOB_UPLOAD_INVALID", 416),
-    errors.UploadInvalid: ("BLOB_UPLOAD_INVALID", 400),
     errors.BodyTooShort: ("BLOB_UPLOAD_INVALID", 400),
     errors.BodyTooSlow: ("BLOB_UPLOAD_INVALID", 408),
     errors.SizeInvalid: ("SIZE_INVALID", 400),
