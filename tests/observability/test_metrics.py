@@ -194,24 +194,15 @@ def test_refusals_are_counted_by_code() -> None:
     assert value(asyncio.run(refused()), 'pierhead_refusals_total{code="MANIFEST_UNKNOWN"}') == 1
 
 
-def test_storage_operations_count_seconds_bytes_and_failures() -> None:
+def test_storage_operations_are_timed_and_what_fails_moves_no_bytes() -> None:
     metrics = Metrics()
-    with metrics.storage("write") as operation:
-        operation.bytes = 5
-    with pytest.raises(OSError, match="gone"), metrics.storage("write"):
-        raise OSError("gone")
 
-    assert sum(metrics.storage_seconds.rows["write",][1:]) == 2
-    assert metrics.storage_bytes.rows == {("write",): [5]}
+    metrics.stored("write", 0.002, 1000, well=True)
+    metrics.stored("write", 0.002, 500, well=False)
+
+    assert metrics.storage_bytes.rows == {("write",): [1000]}
     assert metrics.storage_errors.rows == {("write",): [1]}
-
-
-def test_a_cancelled_storage_operation_is_no_failure() -> None:
-    metrics = Metrics()
-    with pytest.raises(asyncio.CancelledError), metrics.storage("read"):
-        raise asyncio.CancelledError
-
-    assert not metrics.storage_errors.rows
+    assert sum(metrics.storage_seconds.rows["write",][1:]) == 2
 
 
 def test_commits_are_counted_timed_and_their_batches_measured() -> None:

@@ -3,10 +3,6 @@
 Labels hold only words of our own (operations, codes), never names that a client chose.
 """
 
-from time import perf_counter
-from types import TracebackType
-from typing import Self
-
 from pierhead.observability.instruments import Counter, Gauge, Histogram, Instrument, Reading
 
 REQUEST_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -71,32 +67,3 @@ class Metrics:
     def authenticated(self, well: bool) -> None:  # noqa: FBT001  see `stored`
         """A password was checked, not merely remembered."""
         self.authentications.add(1, "basic", "accepted" if well else "refused")
-
-    def storage(self, operation: str) -> "StorageOperation":
-        """Times and counts what runs inside `with metrics.storage("write") as operation: operation.bytes = …`."""
-        return StorageOperation(self, operation)
-
-
-class StorageOperation:
-    """One storage operation being timed; an exception that leaves it counts as a failure."""
-
-    __slots__ = ("_metrics", "_name", "_started", "bytes")
-
-    def __init__(self, metrics: Metrics, name: str) -> None:
-        self._metrics = metrics
-        self._name = name
-        self.bytes = 0
-
-    def __enter__(self) -> Self:
-        self._started = perf_counter()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._metrics.storage_seconds.observe(perf_counter() - self._started, self._name)
-        if self.bytes:
-            self._metrics.storage_bytes.add(self.bytes, self._name)
-        # A cancelled request or a closed generator says nothing about the storage.
-        if isinstance(error, Exception):
-            self._metrics.storage_errors.add(1, self._name)
