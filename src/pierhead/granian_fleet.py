@@ -1,14 +1,11 @@
-"""Granian's worker processes, started on a socket that is already listening.
+"""Granian's worker processes, which speak HTTP/1.1 and HTTP/2 over TLS.
 
 Granian is pinned to one version: what begins with an underscore here is not its public face.
 """
 
 # ruff: noqa: SLF001
 
-import multiprocessing
-import os
 from collections.abc import Callable
-from contextlib import suppress
 from socket import socket
 from typing import Any
 
@@ -20,7 +17,6 @@ from granian.server.mp import MPServer
 
 from pierhead.observability import logs
 from pierhead.settings import Settings
-from pierhead.worker import RETIRE_SIGNAL
 
 # Each piece of a body costs a hop between threads, whatever its length, so pieces should be long.
 _HTTP1_BUFFER = 1 * 1024 * 1024
@@ -31,48 +27,17 @@ _HTTP2_CONNECTION_WINDOW = 8 * 1024 * 1024
 _HTTP2_SEND_BUFFER = 2 * 1024 * 1024
 
 
-class WorkerProcess:
-    """One started process."""
-
-    def __init__(self, process: Any) -> None:
-        self._process = process
-        self.pid: int = process.pid
-
-    def alive(self) -> bool:
-        return bool(self._process.is_alive())
-
-    @property
-    def exit_code(self) -> int:
-        """Of an ended process; below zero, the signal that ended it."""
-        return int(self._process.exitcode)
-
-    def terminate(self) -> None:
-        self._process.terminate()
-
-    def retire(self) -> None:
-        """Ends it as `terminate` does, without losing a connection that has not spoken yet."""
-        with suppress(ProcessLookupError):  # it may just have died
-            os.kill(self.pid, RETIRE_SIGNAL)
-
-    def kill(self) -> None:
-        self._process.kill()
-
-
-class Fleet:
-    """Starts workers with one set of settings."""
-
-    def __init__(self, settings: Settings, sock: socket, workers: int) -> None:
-        multiprocessing.set_start_method("fork", force=True)
-        self._server: Any = _granian(settings, workers)
+class GranianFleet:
+    def __init__(self, settings: Settings, sock: socket, workers: int, most: int) -> None:
+        self._server: Any = _granian(settings, workers, most)
         self._server._ssp = None
         self._server._shd = _holder(sock, settings.server.backlog)
         self._server._sso = None
 
-    def start(self, slot: int, entry: Callable[[], Any]) -> WorkerProcess:
+    def process(self, slot: int, entry: Callable[[], Any]) -> Any:
         worker = self._server._spawn_worker(slot, MPServer._spawn_asgi_lifespan_worker, entry)
-        # Not `worker.start()`: that adds a thread, and a process with threads cannot fork safely.
-        worker.inner.start()
-        return WorkerProcess(worker.inner)
+        # Not the worker itself: its `start` adds a thread, and a process with threads cannot fork safely.
+        return worker.inner
 
 
 def _holder(sock: socket, backlog: int) -> Any:
@@ -80,7 +45,7 @@ def _holder(sock: socket, backlog: int) -> Any:
     return holder(sock.fileno(), False, backlog)
 
 
-def _granian(settings: Settings, workers: int) -> MPServer:
+def _granian(settings: Settings, workers: int, most: int) -> MPServer:
     server = settings.server
     return MPServer(
         "",
@@ -93,7 +58,7 @@ def _granian(settings: Settings, workers: int) -> MPServer:
         http=HTTPModes.auto,
         websockets=False,
         backlog=server.backlog,
-        backpressure=max(1, server.max_connections // workers),
+        backpressure=most,
         http1_settings=HTTP1Settings(
             max_buffer_size=_HTTP1_BUFFER,
             header_read_timeout=int(server.header_seconds * 1000),

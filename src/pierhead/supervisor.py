@@ -23,7 +23,7 @@ from pierhead.access.htpasswd import AccountsFile
 from pierhead.access.loopback import is_open
 from pierhead.data_directory import ServeLock, prepare
 from pierhead.errors import ConfigurationError
-from pierhead.granian_fleet import Fleet, WorkerProcess
+from pierhead.fleet import Fleet, WorkerProcess
 from pierhead.observability import slots
 from pierhead.settings import ServerSettings, Settings
 from pierhead.worker import READY_SIGNAL, Entry, Handover

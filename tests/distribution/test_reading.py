@@ -160,11 +160,18 @@ def test_a_head_with_a_range_tells_of_the_whole(client: httpx.Client) -> None:
     ],
 )
 def test_a_method_that_is_not_allowed_is_told_which_ones_are(server: Running, path: str, allowed: set[str]) -> None:
-    for method in {"GET", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "get"} - allowed:
+    for method in {"GET", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"} - allowed:
         answer = ask(server, method, path)
 
         refused(answer, 405, "UNSUPPORTED", method)
         assert set(answer.headers["allow"].split(", ")) == allowed
+
+
+@pytest.mark.parametrize("method", ["get", "BREW", "X" * 1000])
+def test_a_method_that_is_none_is_refused(server: Running, method: str) -> None:
+    answer = ask(server, method, "/v2/")
+
+    refused(answer, 400, "UNSUPPORTED", "method")
 
 
 @pytest.mark.parametrize(
@@ -195,7 +202,7 @@ def test_there_is_nothing_at_an_unknown_path(server: Running, path: str) -> None
         "/healthz/x",
         "/../etc/passwd",
         "/%2e%2e/etc/passwd",
-        "/a\xff".encode().decode("latin-1"),
+        "/a%FF",
     ],
 )
 def test_there_is_nothing_beside_the_registry(server: Running, path: str) -> None:

@@ -58,6 +58,11 @@ class Reader(Protocol):
 
     size: int
 
+    @property
+    def file(self) -> int | None:
+        """A descriptor of the very bytes, for who can send from one; None where the store has none."""
+        ...
+
     async def read(self, start: int, length: int) -> bytes:
         """Some of bytes [start, start + length), at least one. Raises StorageFailed where there are none."""
         ...

@@ -43,7 +43,7 @@ async def _send(call: Call, blob: Blob, headers: Headers) -> None:
         return
     reader = await call.face.registry.blobs.open(blob)
     try:
-        await call.stream(status, headers, reader.chunks(start, length), length)
+        await call.stream(status, headers, reader, start, length)
     finally:
         reader.close()
 

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl
 
 import orjson
@@ -34,6 +34,20 @@ _GATHERED_BYTES = 256 * 1024
 _TIMER_SECONDS = 1.0
 # From this length on it is worth noticing that the client has left.
 _WATCH_BYTES = 4 * 1024 * 1024
+_ZERO_COPY = "http.response.zerocopysend"
+# Of a file at once: between two of them what was sent is counted.
+_FILE_BYTES = 16 * 1024 * 1024
+
+
+class Content(Protocol):
+    """An open blob, as far as an answer needs it."""
+
+    @property
+    def file(self) -> int | None:
+        """A descriptor that holds the bytes from 0 on, where there is one."""
+        ...
+
+    def chunks(self, start: int, length: int) -> AsyncIterator[bytes | bytearray]: ...
 
 
 class Call:
@@ -221,12 +235,29 @@ class Call:
         headers.append(API_VERSION)
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
 
-    async def stream(
-        self, status: int, headers: Headers, chunks: AsyncIterator[bytes | bytearray], length: int
-    ) -> None:
-        """Answers with `length` bytes as they come; stops when the client leaves."""
+    async def stream(self, status: int, headers: Headers, content: Content, start: int, length: int) -> None:
+        """Answers with `length` bytes of an open blob, from `start` on; stops when the client leaves."""
         headers.append((b"content-length", b"%d" % length))
         await self.begin(status, headers)
+        if content.file is not None and _ZERO_COPY in self.scope.get("extensions", ()):
+            await self._send_file(content.file, start, length)
+        else:
+            await self._send_chunks(content.chunks(start, length), length)
+
+    async def _send_file(self, file: int, start: int, length: int) -> None:
+        """ASGI, extension Zero Copy Send."""
+        while length:
+            count = min(length, _FILE_BYTES)
+            length -= count
+            message = {"type": _ZERO_COPY, "file": file, "offset": start, "count": count, "more_body": length > 0}
+            try:
+                await self.send(message)
+            except OSError:
+                return  # the client has gone
+            start += count
+            self.record.bytes_out += count
+
+    async def _send_chunks(self, chunks: AsyncIterator[bytes | bytearray], length: int) -> None:
         watch = asyncio.ensure_future(self._gone()) if length > _WATCH_BYTES else None
         try:
             async for chunk in chunks:

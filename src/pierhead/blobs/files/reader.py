@@ -29,6 +29,10 @@ class FileReader:
         if self.size > SMALL:
             os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
 
+    @property
+    def file(self) -> int:
+        return self._fd
+
     async def read(self, start: int, length: int) -> bytes:
         length = min(length, self._chunk)
         data = self._cached(start, length)
