@@ -22,8 +22,8 @@ from pierhead.settings import Settings
 _HTTP1_BUFFER = 1 * 1024 * 1024
 # Go's client, and so docker, fills frames up to 512 KiB where the server takes them; the default is 16 KiB.
 _HTTP2_FRAME = 1024 * 1024
-_HTTP2_STREAM_WINDOW = 4 * 1024 * 1024
-_HTTP2_CONNECTION_WINDOW = 8 * 1024 * 1024
+_HTTP2_STREAM_WINDOW = 8 * 1024 * 1024
+_HTTP2_CONNECTION_WINDOW = 16 * 1024 * 1024
 _HTTP2_SEND_BUFFER = 2 * 1024 * 1024
 
 

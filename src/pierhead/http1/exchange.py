@@ -34,6 +34,7 @@ class Exchange:
         self._waiter: asyncio.Future[None] | None = None
         self._head = b""  # goes out with the first piece of the answer's body
         self._owed = 0  # bytes of the answer's body
+        self._bodiless = False
         self._chunked = False
         self._begun = False
         self.finished = False  # the answer is whole
@@ -132,7 +133,7 @@ class Exchange:
             self.keeps = False
         more = b""
         if self.scope["method"] == "HEAD" or status in _BODILESS:
-            length = 0
+            length, self._bodiless = 0, True
         elif length is None and self.scope["http_version"] == "1.1":
             self._chunked = True
             more = _CHUNKED
@@ -147,7 +148,9 @@ class Exchange:
     def _send(self, body: bytes | bytearray, *, more: bool) -> None:
         if not self._begun or self.finished:
             raise RuntimeError("no answer is under way")
-        if self._chunked:
+        if self._bodiless:
+            body = b""
+        elif self._chunked:
             body = (b"%x\r\n%b\r\n" % (len(body), bytes(body)) if body else b"") + (b"" if more else b"0\r\n\r\n")
         else:
             self._owed -= len(body)
