@@ -139,7 +139,6 @@ async def test_requests_that_come_together_are_answered_in_turn() -> None:
     async with serving(slow_first) as front:
         got = await front.ask(GET + b"PUT /b HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc" + GET * 20 + LAST)
 
-    assert [part.split(b"|")[0].split(b"\r\n\r\n")[-1] for part in got.split(b"GET /a |")][0] == b""
     assert got.index(b"GET /a |") < got.index(b"PUT /b |abc") < got.rindex(b"GET /a |") < got.index(b"GET /z |")
     assert got.count(b"GET /a |") == 21
 
@@ -401,8 +400,7 @@ async def test_half_an_answer_ends_with_its_connection() -> None:
     async with serving(half) as front, front.client() as client:
         client.send(GET)
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-            await client.head()
-            await client.read(10)
+            await client.read(4096)
 
 
 async def test_expect_is_answered_once_and_only_when_the_body_is_wanted() -> None:
@@ -422,6 +420,8 @@ async def test_expect_is_answered_once_and_only_when_the_body_is_wanted() -> Non
 
 # Files
 
+CONTENT = os.urandom(MIB) * 24
+
 
 def sending(path: Path, start: int, count: int, *, said: int | None = None) -> App:
     async def app(_: Scope, __: Receive, send: Send) -> None:
@@ -440,7 +440,7 @@ def sending(path: Path, start: int, count: int, *, said: int | None = None) -> A
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "file"
-    path.write_bytes(os.urandom(MIB) * 24)
+    path.write_bytes(CONTENT)
     return path
 
 
@@ -450,7 +450,7 @@ async def test_a_file_is_sent_as_it_is_and_the_connection_goes_on(file: Path, st
         for _ in range(2):
             client.send(GET)
             assert b"content-length: %d\r\n" % count in await client.head()
-            assert await client.read(count) == file.read_bytes()[start : start + count]
+            assert await client.read(count) == CONTENT[start : start + count]
 
 
 async def test_a_file_that_is_too_short_cuts_the_connection(file: Path) -> None:
@@ -462,7 +462,7 @@ async def test_a_file_that_is_too_short_cuts_the_connection(file: Path) -> None:
 
 
 async def test_readers_that_leave_or_sleep_leave_nothing_open(file: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
 
     async with serving(sending(file, 0, 24 * MIB)) as front:
         asleep = [socket.create_connection(("127.0.0.1", front.port)) for _ in range(20)]
@@ -474,7 +474,11 @@ async def test_readers_that_leave_or_sleep_leave_nothing_open(file: Path) -> Non
             one.close()
         assert await front.emptied()
 
-    assert await eventually(lambda: len(os.listdir("/proc/self/fd")) <= before + 2)
+    assert await eventually(lambda: open_files() <= before + 2)
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 async def eventually(condition: Callable[[], bool]) -> bool:
