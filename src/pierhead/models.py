@@ -121,7 +121,7 @@ class Blob:
 class Upload:
     """An upload session as its row has it."""
 
-    id: str  # a UUID
+    id: str  # in the shape of a UUID
     repository: RepositoryName
     algorithm: str
     offset: int  # bytes accepted
@@ -130,3 +130,8 @@ class Upload:
     boot: str = ""  # boot id under which the staged bytes were written
     touched_at: int = 0  # microseconds since 1970, UTC
     digest: Digest | None = None  # set once finished
+    saved: bool = True  # whether it has a row: a session gets one with its first bytes
+
+    @property
+    def cancelled(self) -> bool:
+        return self.epoch < 0

@@ -169,6 +169,8 @@ class Ledger:
         connection = apsw.Connection(str(server.data / "pierhead.db"), flags=apsw.SQLITE_OPEN_READONLY)
         try:
             rows = {table: connection.execute(f"SELECT count(*) FROM {table}").get for table in _TABLES}
+            # The rows of cancelled ones say so until they expire.
+            rows["uploads"] = connection.execute("SELECT count(*) FROM uploads WHERE epoch >= 0").get
         finally:
             connection.close()
         return cls(rows, _files(server, "blobs"), _files(server, "uploads"))

@@ -54,7 +54,7 @@ async def test_a_writer_that_was_replaced_changes_nothing_more(tx: Transaction) 
 
     assert not await uploads.advance(tx, replace(upload, offset=9))
     assert not await uploads.finish(tx, upload, digest("a"))
-    assert await uploads.remove(tx, "u1", epoch=upload.epoch) is None
+    assert not await uploads.cancel(tx, upload)
     assert replace(await found(tx, "u1"), touched_at=0) == replace(upload, epoch=1, touched_at=0)
 
 
@@ -82,12 +82,50 @@ async def test_a_writer_that_only_shows_life_is_not_taken_over(tx: Transaction) 
     assert not await uploads.next_epoch(tx, seen)
 
 
-async def test_what_is_removed_tells_what_it_was(tx: Transaction) -> None:
-    upload = await added(tx)
+@pytest.mark.parametrize("saved", [True, False])
+async def test_a_cancelled_session_stays_cancelled(tx: Transaction, saved: bool) -> None:
+    upload = await added(tx) if saved else replace(NEW, saved=False)
 
-    assert await uploads.remove(tx, "u1") == upload
-    assert await uploads.remove(tx, "u1") is None
+    assert await uploads.cancel(tx, upload)
+    assert (await found(tx, "u1")).cancelled
+    assert not await uploads.cancel(tx, upload)
+    assert not await uploads.advance(tx, replace(upload, offset=3))
+    assert not await uploads.finish(tx, upload, digest("a"))
+    assert not await uploads.next_epoch(tx, upload)
+    assert (await found(tx, "u1")).cancelled
+
+
+async def test_a_session_gets_its_row_with_its_first_bytes_or_when_it_is_finished(tx: Transaction) -> None:
+    assert await uploads.advance(tx, replace(NEW, offset=3, saved=False))
+    assert await uploads.finish(tx, replace(NEW, id="u2", saved=False), digest("a"))
+
+    assert (await found(tx, "u1")).offset == 3
+    assert (await found(tx, "u2")).digest == digest("a")
+
+
+async def test_a_first_row_does_not_replace_one_that_is_finished_or_taken_over(tx: Transaction) -> None:
+    late = replace(NEW, offset=3, saved=False)
+    await uploads.next_epoch(tx, await added(tx))
+    await uploads.finish(tx, await added(tx, replace(NEW, id="u2")), digest("a"))
+
+    assert not await uploads.advance(tx, late)
+    assert not await uploads.finish(tx, replace(late, id="u2"), digest("b"))
+    assert (await found(tx, "u2")).digest == digest("a")
+
+
+async def test_a_retired_session_is_forgotten_unless_somebody_came_back(tx: Transaction) -> None:
+    for name in ("u1", "u2", "u3"):
+        await age(tx, await added(tx, replace(NEW, id=name)), 5)
+    await uploads.cancel(tx, await found(tx, "u3"))
+    retired = await uploads.retire(tx, idle_before=now() - HOUR, finished_before=now() - HOUR, limit=9)
+    assert await uploads.advance(tx, next(upload for upload in retired if upload.id == "u2"))
+    assert (await found(tx, "u3")).cancelled
+
+    for upload in retired:
+        await uploads.forget(tx, upload)
     assert await uploads.find(tx, "u1") is None
+    assert await uploads.find(tx, "u2") is not None
+    assert await uploads.find(tx, "u3") is None
 
 
 async def test_sessions_expire_by_their_kind_oldest_first(tx: Transaction) -> None:

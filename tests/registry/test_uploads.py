@@ -1,8 +1,11 @@
 """Upload sessions without a wire: expiry, cancellation, and what a failed finish leaves."""
 
 import hashlib
+import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -10,6 +13,7 @@ from pierhead.blobs.files import FileStore
 from pierhead.errors import DigestMismatch, UploadUnknown
 from pierhead.metadata import blobs
 from pierhead.metadata import uploads as rows
+from pierhead.metadata.clock import now
 from pierhead.metadata.sqlite.database import SqliteDatabase
 from pierhead.models import Actor, Digest, RepositoryName, Upload
 from pierhead.registry.uploads import Uploads
@@ -79,13 +83,14 @@ def stored(folder: Path, content: bytes) -> list[Path]:
 
 
 async def test_idle_sessions_are_swept_with_their_bytes_and_live_ones_stay(
-    uploads: Uploads, database: SqliteDatabase, folder: Path
+    uploads: Uploads, database: SqliteDatabase, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     idle, alive = await patched(uploads, b"idle"), await patched(uploads, b"alive")
     await age(database, idle, 1.1)
 
     assert await uploads.sweep() == 1
     assert await uploads.sweep() == 0
+    monkeypatch.setattr(uploads, "_oldest_ticket", now)
     with pytest.raises(UploadUnknown):
         await uploads.find(APP, idle.id)
     assert staged(folder, idle) == []
@@ -93,7 +98,7 @@ async def test_idle_sessions_are_swept_with_their_bytes_and_live_ones_stay(
 
 
 async def test_a_finished_session_is_remembered_for_its_time_and_its_blob_stays(
-    uploads: Uploads, database: SqliteDatabase
+    uploads: Uploads, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = await patched(uploads, b"finished")
     await finish(uploads, upload, b"finished")
@@ -101,6 +106,7 @@ async def test_a_finished_session_is_remembered_for_its_time_and_its_blob_stays(
     assert await uploads.sweep() == 0
     assert (await uploads.find(APP, upload.id)).digest == digest_of(b"finished")
     await age(database, upload, 0.2)
+    monkeypatch.setattr(uploads, "_oldest_ticket", now)
 
     assert await uploads.sweep() == 1
     with pytest.raises(UploadUnknown):
@@ -110,7 +116,7 @@ async def test_a_finished_session_is_remembered_for_its_time_and_its_blob_stays(
 
 async def test_many_expired_sessions_are_swept_in_portions(uploads: Uploads, database: SqliteDatabase) -> None:
     for _ in range(130):
-        await age(database, await uploads.start(APP), 2)
+        await age(database, await patched(uploads, b"x"), 2)
 
     assert [await uploads.sweep(), await uploads.sweep(), await uploads.sweep()] == [100, 30, 0]
 
@@ -183,3 +189,95 @@ async def test_a_replaced_writer_with_a_wrong_digest_leaves_its_successor_alone(
             await replaced.finish(digest_of(b"something else"), actor=ACTOR)
 
     await finish(uploads, upload, b"accepted, and more")
+
+
+# Before its first bytes a session has no row: its id says that it was begun here.
+
+
+async def count(database: SqliteDatabase) -> int:
+    row = await database.read(lambda tx: tx.fetch_one("SELECT count(*) FROM uploads"))
+    assert row is not None
+    return int(row[0])
+
+
+async def test_a_session_is_known_to_every_process_before_it_has_a_row(
+    uploads: Uploads, database: SqliteDatabase, folder: Path
+) -> None:
+    before = await count(database)
+    upload = await uploads.start(APP, algorithm="sha512")
+    async with FileStore(folder, StorageSettings(min_free_bytes=0)) as store:
+        other = Uploads(database, store, SETTINGS)
+        found = await other.find(APP, upload.id)
+
+        assert (found.offset, found.algorithm, found.digest) == (0, "sha512", None)
+        assert await count(database) == before
+        await finish(other, upload, b"")
+    assert await count(database) == before + 1
+
+
+@pytest.mark.parametrize("place", range(32))
+async def test_an_id_that_nobody_gave_out_is_unknown(uploads: Uploads, place: int) -> None:
+    digits = list((await uploads.start(APP)).id.replace("-", ""))
+    digits[place] = "0" if digits[place] != "0" else "1"
+
+    with pytest.raises(UploadUnknown):
+        await uploads.find(APP, str(UUID("".join(digits))))
+
+
+@pytest.mark.parametrize("made_up", ["", "x", "-", "0" * 32, "zz" * 16, "00" * 500, "é" * 16])
+async def test_what_is_no_id_is_unknown(uploads: Uploads, made_up: str) -> None:
+    with pytest.raises(UploadUnknown):
+        await uploads.find(APP, made_up)
+
+
+async def test_an_id_counts_in_its_repository_and_its_spelling_alone(uploads: Uploads) -> None:
+    upload = await uploads.start(APP)
+
+    for repository, identity in [
+        (RepositoryName("team/other"), upload.id),
+        (APP, upload.id.upper()),
+        (APP, upload.id.replace("-", "")),
+    ]:
+        with pytest.raises(UploadUnknown):
+            await uploads.find(repository, identity)
+
+
+async def test_an_id_without_a_row_expires(uploads: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload = await uploads.start(APP)
+    moment = time.time() + 0.5 * 3600 + 2
+    monkeypatch.setattr(time, "time_ns", lambda: int(moment * 1e9))
+
+    with pytest.raises(UploadUnknown):
+        await uploads.find(APP, upload.id)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_cancelled_session_does_not_come_back(uploads: Uploads, begun: bool) -> None:
+    upload = await patched(uploads, b"begun") if begun else await uploads.start(APP)
+    await uploads.cancel(APP, upload.id)
+
+    with pytest.raises(UploadUnknown):
+        await uploads.find(APP, upload.id)
+    with pytest.raises(UploadUnknown):
+        await uploads.cancel(APP, upload.id)
+    with pytest.raises(UploadUnknown):
+        await finish(uploads, upload, b"begun")
+
+
+async def test_ids_differ(uploads: Uploads) -> None:
+    assert len({(await uploads.start(APP)).id for _ in range(10_000)}) == 10_000
+
+
+async def test_what_a_killed_process_staged_for_a_session_without_a_row_is_swept(
+    uploads: Uploads, folder: Path
+) -> None:
+    lost, alive = await uploads.start(APP), await uploads.start(APP)
+    for upload, age_ in ((lost, 2 * 3600), (alive, 60)):
+        path = folder / "uploads" / upload.id[:2] / f"{upload.id}.0"
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - age_, time.time() - age_))
+
+    await uploads.sweep()
+
+    assert staged(folder, lost) == []
+    assert len(staged(folder, alive)) == 1

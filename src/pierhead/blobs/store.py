@@ -104,6 +104,10 @@ class BlobStore(Protocol):
         """Forgets the staged bytes of an upload session, those of earlier epochs too; nothing happens without any."""
         ...
 
+    async def abandoned(self, before: int) -> list[str]:
+        """Ids of some sessions whose staged bytes nobody wrote to since then (microseconds since 1970)."""
+        ...
+
     async def open(self, key: str) -> Reader:
         """Raises BlobMissing where the key holds nothing."""
         ...

@@ -54,7 +54,7 @@ async def _mount(call: Call, digest: Digest) -> bool:
 async def _upload_at_once(call: Call, digest: Digest) -> None:
     repository, uploads = call.match.repository, call.face.registry.uploads
     upload = await uploads.start(repository, algorithm=digest.algorithm)
-    async with call.face.upload_slots, uploads.receive(repository, upload.id) as receiving:
+    async with call.face.upload_slots, uploads.receive(repository, upload.id, told=False) as receiving:
         try:
             await _receive(call, receiving)
         except BaseException:

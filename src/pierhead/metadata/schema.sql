@@ -106,6 +106,12 @@ CREATE INDEX events_by_repository ON events (repository_id, id);
 
 -- An upload session: `position` is how many bytes were accepted, `state` the hash of them.
 -- Once finished it is remembered by its digest, so that a repeated PUT is answered.
+-- What all processes know and nobody else does.
+CREATE TABLE secrets (
+    name  TEXT NOT NULL PRIMARY KEY,
+    value BLOB NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE uploads (
     id         TEXT NOT NULL PRIMARY KEY,
     repository TEXT NOT NULL,

@@ -1,10 +1,13 @@
 """Rows of upload sessions."""
 
+from dataclasses import replace
+
 from pierhead.metadata.clock import now
 from pierhead.metadata.database import Row, Transaction
 from pierhead.models import Digest, RepositoryName, Upload
 
 _COLUMNS = "id, repository, algorithm, position, epoch, state, boot, touched_at, digest"
+_CANCELLED = -1  # an epoch that no writer has
 # Said so that the index on touched_at finds them: nothing is kept for longer than an idle session or a finished one.
 _EXPIRED = """
     touched_at < max(:idle_before, :finished_before)
@@ -32,11 +35,19 @@ async def find(tx: Transaction, upload_id: str) -> Upload | None:
     return _upload(row) if row else None
 
 
-async def add(tx: Transaction, upload: Upload) -> None:
-    await tx.execute(
+async def add(tx: Transaction, upload: Upload) -> bool:
+    """Gives a session its row; False where it has one that is finished, cancelled or taken over.
+
+    One that nobody told of it (the answer of a commit was lost) is given it again.
+    """
+    changed = await tx.execute(
         f"""
         INSERT INTO uploads ({_COLUMNS})
         VALUES (:id, :repository, :algorithm, :position, :epoch, :state, :boot, :touched_at, :digest)
+        ON CONFLICT (id) DO UPDATE
+           SET position = excluded.position, epoch = excluded.epoch, state = excluded.state, boot = excluded.boot,
+               touched_at = excluded.touched_at, digest = excluded.digest
+         WHERE uploads.epoch = :before AND uploads.digest IS NULL
         """,
         id=upload.id,
         repository=upload.repository,
@@ -47,11 +58,15 @@ async def add(tx: Transaction, upload: Upload) -> None:
         boot=upload.boot,
         touched_at=now(),
         digest=upload.digest,
+        before=max(0, upload.epoch),
     )
+    return changed > 0
 
 
 async def advance(tx: Transaction, upload: Upload) -> bool:
     """Keeps where an unfinished session stands; False where it was taken over, finished or cancelled."""
+    if not upload.saved:
+        return await add(tx, upload)
     changed = await tx.execute(
         """
         UPDATE uploads SET position = :position, state = :state, boot = :boot, touched_at = :moment
@@ -85,6 +100,8 @@ async def next_epoch(tx: Transaction, upload: Upload) -> bool:
 
 async def finish(tx: Transaction, upload: Upload, digest: Digest) -> bool:
     """Remembers what a session became; False where it was taken over, finished or cancelled."""
+    if not upload.saved:
+        return await add(tx, replace(upload, digest=digest))
     changed = await tx.execute(
         """
         UPDATE uploads SET digest = :digest, state = NULL, touched_at = :moment
@@ -98,14 +115,30 @@ async def finish(tx: Transaction, upload: Upload, digest: Digest) -> bool:
     return changed > 0
 
 
-async def remove(tx: Transaction, upload_id: str, *, epoch: int | None = None) -> Upload | None:
-    """Removes a session, in this epoch only where one is given; returns what it was."""
-    row = await tx.fetch_one(
-        f"DELETE FROM uploads WHERE id = :id AND epoch = coalesce(:epoch, epoch) RETURNING {_COLUMNS}",
-        id=upload_id,
-        epoch=epoch,
+async def cancel(tx: Transaction, upload: Upload) -> bool:
+    """Ends a session that stands as told; False where it moved on. The row stays until it expires.
+
+    What has no row could be taken for a session that has none yet.
+    """
+    if not upload.saved:
+        return await add(tx, replace(upload, epoch=_CANCELLED))
+    changed = await tx.execute(
+        "UPDATE uploads SET epoch = :cancelled, state = NULL WHERE id = :id AND epoch = :epoch AND digest IS NULL",
+        id=upload.id,
+        epoch=upload.epoch,
+        cancelled=_CANCELLED,
     )
-    return _upload(row) if row else None
+    return changed > 0
+
+
+async def forget(tx: Transaction, upload: Upload) -> None:
+    """Removes the row of a retired session, unless somebody came back to it."""
+    await tx.execute(
+        "DELETE FROM uploads WHERE id = :id AND epoch = :epoch AND touched_at = :touched_at",
+        id=upload.id,
+        epoch=upload.epoch,
+        touched_at=upload.touched_at,
+    )
 
 
 async def any_expired(tx: Transaction, *, idle_before: int, finished_before: int) -> bool:
@@ -123,7 +156,7 @@ async def retire(tx: Transaction, *, idle_before: int, finished_before: int, lim
     """
     rows = await tx.fetch_all(
         f"""
-        UPDATE uploads SET epoch = epoch + 1
+        UPDATE uploads SET epoch = CASE WHEN epoch < 0 THEN epoch ELSE epoch + 1 END
          WHERE id IN (SELECT id FROM uploads WHERE {_EXPIRED} ORDER BY touched_at LIMIT :limit)
         RETURNING {_COLUMNS}
         """,

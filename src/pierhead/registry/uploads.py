@@ -8,10 +8,10 @@ Rules
 """
 
 import time
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 from pierhead.blobs.store import Accepted, Appender, BlobStore
 from pierhead.errors import (
@@ -29,13 +29,17 @@ from pierhead.metadata import events, repositories
 from pierhead.metadata import uploads as rows
 from pierhead.metadata.clock import now
 from pierhead.metadata.database import Database, Transaction
+from pierhead.metadata.secrets import shared
 from pierhead.models import Actor, Blob, Digest, RepositoryName, Upload
+from pierhead.registry.tickets import Tickets
 from pierhead.settings import UploadSettings
 
 # A writer tells that it is alive this often.
 _HEARTBEAT_SECONDS = 5.0
 _SWEEP_AT_ONCE = 100
 _FINISH_TRIES = 3
+_CANCEL_TRIES = 3
+_HOUR = 3_600_000_000  # microseconds
 
 
 class Uploads:
@@ -44,11 +48,11 @@ class Uploads:
         self._store = store
         self._settings = settings
         self._boot: str | None = None  # under which this process runs, once a session told
+        self._tickets: Tickets | None = None
 
     async def start(self, repository: RepositoryName, *, algorithm: str = "sha256") -> Upload:
-        upload = Upload(id=str(uuid.uuid4()), repository=repository, algorithm=algorithm, offset=0, epoch=0)
-        await self._database.write(lambda tx: rows.add(tx, upload), durable=False)
-        return upload
+        """Begins a session. It has no row before its first bytes have come."""
+        return (await self._known_tickets()).new(repository, algorithm)
 
     async def find(self, repository: RepositoryName, upload_id: str) -> Upload:
         """A session, finished ones too. Raises UploadUnknown, for one of another repository as well.
@@ -62,9 +66,9 @@ class Uploads:
 
     @asynccontextmanager
     async def receive(
-        self, repository: RepositoryName, upload_id: str, *, start: int | None = None
+        self, repository: RepositoryName, upload_id: str, *, start: int | None = None, told: bool = True
     ) -> "AsyncIterator[Receiving]":
-        """Opens a session for writing; `start` is where the client thinks that it stands.
+        """Opens a session for writing; `start` is where the client thinks that it stands, `told` whether it has the id.
 
         Raises UploadUnknown, UploadBusy, UploadOutOfOrder.
         """
@@ -83,32 +87,34 @@ class Uploads:
                 appender = await stack.enter_async_context(self._store.append(upload, refresh))
             if start is not None and start != appender.offset:
                 raise UploadOutOfOrder(upload_id, appender.offset)
-            receiving = Receiving(self._database, self._store, self._settings, upload, appender)
+            receiving = Receiving(self._database, self._store, self._settings, upload, appender, told=told)
             if now() - upload.touched_at > _HEARTBEAT_SECONDS * 1_000_000:
                 await receiving.show_life()
             yield receiving
 
     async def cancel(self, repository: RepositoryName, upload_id: str) -> None:
         """Raises UploadUnknown."""
-        await self._open(repository, upload_id)
-        removed = await self._database.write(lambda tx: rows.remove(tx, upload_id))
-        if removed is None:
-            raise UploadUnknown(upload_id)
-        await self._store.discard(removed)
+        for _ in range(_CANCEL_TRIES):
+            upload = await self._open(repository, upload_id)
+            if await self._database.write(partial(rows.cancel, upload=upload)):
+                await self._store.discard(upload)
+                return
+        raise UploadBusy(upload_id, upload.offset)
 
     async def sweep(self) -> int:
         """Forgets some of the sessions that expired, and returns how many. Harmless at once with others."""
-        moment, hour = now(), 3_600_000_000
-        idle_before = moment - int(self._settings.idle_expiry_hours * hour)
-        finished_before = moment - int(self._settings.finished_hours * hour)
+        moment = now()
+        idle_before = moment - int(self._settings.idle_expiry_hours * _HOUR)
+        finished_before = moment - int(self._settings.finished_hours * _HOUR)
 
         async def retire(tx: Transaction) -> list[Upload]:
             return await rows.retire(tx, idle_before=idle_before, finished_before=finished_before, limit=_SWEEP_AT_ONCE)
 
         async def forget(tx: Transaction) -> None:
             for upload in retired:
-                await rows.remove(tx, upload.id)
+                await rows.forget(tx, upload)
 
+        await self._clear_away(idle_before)
         if not await self._database.read(
             lambda tx: rows.any_expired(tx, idle_before=idle_before, finished_before=finished_before)
         ):
@@ -119,6 +125,13 @@ class Uploads:
             await self._store.discard(upload)
         await self._database.write(forget, durable=False)
         return len(retired)
+
+    async def _clear_away(self, before: int) -> None:
+        """Discards what was staged for sessions that never got a row, since their process died."""
+        for upload_id in await self._store.abandoned(before):
+            if await self._database.read(partial(rows.find, upload_id=upload_id)) is None:
+                nobody = Upload(id=upload_id, repository=RepositoryName(), algorithm="", offset=0, epoch=0)
+                await self._store.discard(nobody)
 
     async def _verified(self, upload: Upload) -> Upload:
         """The session after a look at its bytes. Raises UploadUnknown where they are not those accepted."""
@@ -156,23 +169,43 @@ class Uploads:
 
     async def _row(self, repository: RepositoryName, upload_id: str) -> Upload:
         upload = await self._database.read(lambda tx: rows.find(tx, upload_id))
-        if upload is None or upload.repository != repository:
+        if upload is None:
+            upload = (await self._known_tickets()).read(upload_id, repository, since=self._oldest_ticket())
+        if upload is None or upload.repository != repository or upload.cancelled:
             raise UploadUnknown(upload_id)
         return upload
+
+    async def _known_tickets(self) -> Tickets:
+        if self._tickets is None:
+            self._tickets = Tickets(await shared(self._database, "upload sessions"))
+        return self._tickets
+
+    def _oldest_ticket(self) -> int:
+        """No row, not even that of a session that ended, goes while its ticket still counts."""
+        hours = min(self._settings.idle_expiry_hours, self._settings.finished_hours)
+        return now() - int(hours * _HOUR)
 
 
 class Receiving:
     """A session that this request alone writes to."""
 
     def __init__(
-        self, database: Database, store: BlobStore, settings: UploadSettings, upload: Upload, appender: Appender
+        self,
+        database: Database,
+        store: BlobStore,
+        settings: UploadSettings,
+        upload: Upload,
+        appender: Appender,
+        *,
+        told: bool = True,
     ) -> None:
         self._database = database
         self._store = store
         self._settings = settings
         self._upload = upload
         self._appender = appender
-        self._told_at = time.monotonic()
+        self._told = told
+        self._alive_at = time.monotonic()
 
     @property
     def offset(self) -> int:
@@ -184,12 +217,12 @@ class Receiving:
         if limit and self._appender.offset + len(data) > limit:
             raise BlobTooLarge(f"at most {limit} bytes")
         await self._appender.write(data)
-        if time.monotonic() - self._told_at > _HEARTBEAT_SECONDS:
+        if time.monotonic() - self._alive_at > _HEARTBEAT_SECONDS:
             await self.show_life()
 
     async def show_life(self) -> None:
         """Tells those who may wait to take the session over. Raises UploadUnknown where one did."""
-        self._told_at = time.monotonic()
+        self._alive_at = time.monotonic()
         await self._advance(self._upload)
 
     async def look(self) -> Upload:
@@ -199,8 +232,7 @@ class Receiving:
 
     async def accept(self) -> Upload:
         """Keeps what was written. On return it survives the death of every process."""
-        self._upload = await self.look()
-        await self._advance(self._upload)
+        await self._advance(await self.look())
         return self._upload
 
     async def finish(self, digest: Digest, *, actor: Actor) -> None:
@@ -270,10 +302,12 @@ class Receiving:
     async def _advance(self, upload: Upload) -> None:
         if not await self._database.write(lambda tx: rows.advance(tx, upload), durable=False):
             raise UploadUnknown(upload.id)
+        self._upload = replace(upload, saved=True)
 
     async def drop(self) -> None:
         """Forgets the session and its bytes, unless it was taken over."""
         upload = self._upload
-        removed = await self._database.write(lambda tx: rows.remove(tx, upload.id, epoch=upload.epoch), durable=False)
-        if removed is not None:  # else the bytes are its successor's, who also clears away ours
-            await self._store.discard(upload)
+        # An id that nobody was told needs no row to say that it is gone.
+        unknown = not (self._told or upload.saved)
+        if unknown or await self._database.write(partial(rows.cancel, upload=upload), durable=False):
+            await self._store.discard(upload)  # else the bytes are its successor's, who also clears away ours

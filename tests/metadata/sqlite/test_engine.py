@@ -57,9 +57,31 @@ def test_the_schema_of_a_later_version_is_refused_and_left_alone(tmp_path: Path)
     connection.close()
     before = path.read_bytes()
 
-    with pytest.raises(ConfigurationError, match="has schema 2, this program serves 1"):
+    later = f"has schema {engine.SCHEMA_VERSION + 1}, this program serves {engine.SCHEMA_VERSION}"
+    with pytest.raises(ConfigurationError, match=later):
         engine.prepare(path)
     assert path.read_bytes() == before
+
+
+def test_a_database_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) -> None:
+    path, fresh = tmp_path / "pierhead.db", tmp_path / "fresh.db"
+    for one in (path, fresh):
+        engine.prepare(one)
+    connection = engine.connect(path)
+    connection.execute("DROP TABLE secrets")
+    connection.pragma("user_version", 1)
+    connection.close()
+    engine.prepare(path)
+
+    assert schema(path) == schema(fresh)
+
+
+def schema(path: Path) -> list[tuple[str, str]]:
+    connection = engine.connect(path)
+    rows = connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY name").fetchall()
+    assert connection.pragma("user_version") == engine.SCHEMA_VERSION
+    connection.close()
+    return [(str(name), " ".join(str(sql).split())) for name, sql in rows]
 
 
 @pytest.mark.parametrize("version", [0, 1])

@@ -82,6 +82,9 @@ class FileStore:
         run = self._work.syncing if upload.offset > _LARGE else self._work.directory
         await run("discard", 0, partial(_forget, paths))
 
+    async def abandoned(self, before: int) -> list[str]:
+        return await self._work.syncing("list", 0, partial(self._layout.staged_before, before / 1_000_000))
+
     async def open(self, key: str) -> Reader:
         path = self._layout.blob(key)
         reader = FileReader(chunk=self._settings.read_chunk_bytes, work=self._work)

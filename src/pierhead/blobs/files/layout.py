@@ -14,6 +14,7 @@ from pierhead.blobs.files.kernel import network_file_system
 from pierhead.errors import BlobMissing, ConfigurationError, UploadUnknown
 from pierhead.models import HEX_LENGTHS, Digest, Upload
 
+_LISTED_MAX = 1000
 VERSION = b"pierhead files 1\n"
 
 # The only shapes that ever become a path.
@@ -46,6 +47,15 @@ class Layout:
         if not _SESSION.fullmatch(upload.id):
             raise UploadUnknown(upload.id)
         return f"{self._staged}/{upload.id[:2]}/{upload.id}.{upload.epoch if epoch is None else epoch}"
+
+    def staged_before(self, moment: float) -> list[str]:
+        """Ids of the sessions whose staged files were last written before a moment (seconds since 1970)."""
+        found: set[str] = set()
+        for leaf in os.scandir(self.uploads):
+            if leaf.is_dir():
+                with os.scandir(leaf) as files:
+                    found.update(file.name.partition(".")[0] for file in files if file.stat().st_mtime < moment)
+        return sorted(name for name in found if _SESSION.fullmatch(name))[:_LISTED_MAX]
 
     def prepare(self, *, allow_network: bool) -> None:
         """Makes what is missing, durably. Raises ConfigurationError where this directory may not be served."""

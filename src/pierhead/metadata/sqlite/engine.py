@@ -11,7 +11,9 @@ import apsw
 
 from pierhead.errors import ConfigurationError, MetadataUnavailable, PierheadError, StorageFull
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+# What a database of schema 1 lacks.
+_SECOND = "CREATE TABLE secrets ( name TEXT NOT NULL PRIMARY KEY, value BLOB NOT NULL ) WITHOUT ROWID"
 APPLICATION_ID = 0x50494552  # PIER, at its place in the file's header
 BUSY_MILLISECONDS = 30_000
 PAGE_CACHE_KIB = 16 * 1024
@@ -117,6 +119,9 @@ def _create(connection: apsw.Connection, path: Path) -> None:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     elif connection.pragma("application_id") != APPLICATION_ID:
         raise ConfigurationError([f"{path} is a database of another program; choose another server.data"])
+    elif found == 1:
+        connection.execute(_SECOND)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     elif found != SCHEMA_VERSION:
         raise ConfigurationError(
             [f"{path} has schema {found}, this program serves {SCHEMA_VERSION}; start the version that wrote it"]
