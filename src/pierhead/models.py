@@ -110,11 +110,21 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """A blob that a repository holds; `key` is where its bytes are."""
+    """A blob that a repository holds."""
 
     digest: Digest
     size: int  # bytes
-    key: str
+    key: str  # where its bytes are in the store, or `in_row` of its digest
+
+    @property
+    def inline(self) -> bool:
+        """Whether its bytes are beside its row, as those of small blobs are."""
+        return self.key == in_row(self.digest)
+
+
+def in_row(digest: Digest) -> str:
+    """The key of a blob whose bytes are beside its row."""
+    return f"row:{digest}"
 
 
 @dataclass(frozen=True, slots=True)

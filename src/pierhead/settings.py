@@ -190,6 +190,12 @@ class StorageSettings(Section):
         default=MIB, ge=64 * KIB, le=64 * MIB, description="Bytes hashed and written in one step."
     )
     read_chunk_bytes: Bytes = Field(default=256 * KIB, ge=16 * KIB, le=16 * MIB, description="Bytes read in one step.")
+    inline_bytes: Bytes = Field(
+        default=16 * KIB,
+        ge=0,
+        le=32 * KIB,
+        description="Blobs up to so long are kept in the database, where a push costs one sync; 0: none.",
+    )
     min_free_bytes: Bytes = Field(
         default=256 * MIB,
         ge=0,

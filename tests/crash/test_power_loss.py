@@ -18,7 +18,8 @@ from tests.crash.journal import OCI_IMAGE
 from tests.crash.trace import SystemCall, Trace, tracing
 from tests.running import Running, serving
 
-SMALL = random.Random(3).randbytes(5000)
+TINY = random.Random(2).randbytes(5000)  # kept beside its row
+SMALL = random.Random(3).randbytes(50_000)
 LARGE = random.Random(4).randbytes(3 * 1024 * 1024)
 REPOSITORY = "/v2/team/app"
 
@@ -74,11 +75,24 @@ def test_a_blob_is_durable_before_its_row_and_its_row_before_201(
     assert log.ended < answer.began
 
 
+def test_a_blob_beside_its_row_is_durable_before_201_with_one_sync(
+    server: Running, client: httpx.Client, tmp_path: Path
+) -> None:
+    with tracing(server, tmp_path / "trace") as trace:
+        push(client, TINY)
+
+    answer = trace.answer(201)
+    log = synced_log(trace, answer)
+    assert log.ended < answer.began
+    assert len(trace.all(lambda call: call.syncs)) == 1
+    assert not trace.all(lambda call: call.names or (call.name == "pwrite64" and "/uploads/" in call.text))
+
+
 def test_the_staged_name_goes_only_after_the_row_is_durable(
     server: Running, client: httpx.Client, tmp_path: Path
 ) -> None:
     with tracing(server, tmp_path / "trace") as trace:
-        push(client, SMALL[:4000])
+        push(client, SMALL[:40_000])
 
     log = synced_log(trace, trace.answer(201))
     assert trace.last(lambda call: call.name.startswith("unlink") and "/uploads/" in call.text).began > log.ended

@@ -114,11 +114,15 @@ def inspect(data: Path) -> Leftovers:
         assert connection.execute(_MISSING_PARTS).fetchall() == []
         assert connection.execute(_HISTORY).fetchall() == []
         blobs = {str(key): size for key, size in connection.execute("SELECT key, size FROM blobs")}
+        contents = dict(connection.execute("SELECT digest, content FROM blob_contents"))
         sessions = {row[0] for row in connection.execute("SELECT id FROM uploads").fetchall()}
     finally:
         connection.close()
     files = {str(path.relative_to(data / "blobs")): path.stat().st_size for path in data.glob("blobs/*/*/*")}
-    wrong = {key: size for key, size in blobs.items() if files.get(key) != size}
+    beside = {f"row:{digest}": len(content) for digest, content in contents.items()}
+    false = [digest for digest, content in contents.items() if digest != _digest(digest, content)]
+    assert not false, f"contents that are not what their digest says: {false}"
+    wrong = {key: size for key, size in blobs.items() if (files | beside).get(key) != size}
     assert not wrong, f"rows without their bytes: {wrong}"
     staged = [path.name for path in data.glob("uploads/*/*")]
     return Leftovers(
@@ -126,6 +130,11 @@ def inspect(data: Path) -> Leftovers:
         orphans=len(files.keys() - blobs.keys()),
         sessions=len(sessions),
     )
+
+
+def _digest(like: str, content: bytes) -> str:
+    algorithm = like.partition(":")[0]
+    return f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
 
 
 # What a manifest refers to and its repository holds neither as a blob nor as a manifest.

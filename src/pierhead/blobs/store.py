@@ -44,6 +44,10 @@ class Appender(Protocol):
         """Digest of all bytes so far (flushes). Reads them again for an algorithm that was not announced."""
         ...
 
+    async def content(self) -> bytes:
+        """All bytes so far; for small ones. Raises StorageFull, StorageFailed."""
+        ...
+
     async def commit(self, digest: Digest) -> str:
         """Makes the bytes durable (through power loss) under a new key, and returns the key.
 

@@ -54,6 +54,10 @@ async def _mount(call: Call, digest: Digest) -> bool:
 async def _upload_at_once(call: Call, digest: Digest) -> None:
     repository, uploads = call.match.repository, call.face.registry.uploads
     upload = await uploads.start(repository, algorithm=digest.algorithm)
+    if uploads.takes_whole(call.content_length):
+        await uploads.push(upload, digest, await _whole(call), actor=call.actor, told=False)
+        await _created(call, digest)
+        return
     async with call.face.upload_slots, uploads.receive(repository, upload.id, told=False) as receiving:
         try:
             await _receive(call, receiving)
@@ -101,6 +105,10 @@ async def finish_upload(call: Call) -> None:
         await call.drain()
         return
     chunk = _chunk(call)
+    if not upload.saved and chunk is None and uploads.takes_whole(call.content_length):
+        await uploads.push(upload, digest, await _whole(call), actor=call.actor)
+        await _created(call, digest)
+        return
     async with (
         call.face.upload_slots,
         uploads.receive(repository, upload.id, start=chunk[0] if chunk else None) as receiving,
@@ -114,6 +122,15 @@ async def finish_upload(call: Call) -> None:
 async def cancel_upload(call: Call) -> None:
     await call.face.registry.uploads.cancel(call.match.repository, call.match.target)
     await call.respond_empty(204, [])
+
+
+async def _whole(call: Call) -> bytes:
+    """A body as long as was said. Raises SizeInvalid."""
+    length = call.content_length or 0
+    content = await call.body(length)
+    if content is None or len(content) != length:
+        raise SizeInvalid(f"Content-Length says {length} bytes, {call.record.bytes_in} came")
+    return content
 
 
 async def _receive(call: Call, receiving: Receiving) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from pierhead.metadata.clock import now
 from pierhead.metadata.database import Transaction
-from pierhead.models import Blob, Digest, RepositoryName
+from pierhead.models import Blob, Digest, RepositoryName, in_row
 
 
 async def held(tx: Transaction, repository: RepositoryName, digest: Digest) -> Blob | None:
@@ -44,16 +44,27 @@ async def stored(tx: Transaction, digest: Digest) -> Blob | None:
     return Blob(digest, *row) if row else None
 
 
-async def put(tx: Transaction, blob: Blob) -> None:
-    """Adds a blob, or points its digest to other bytes and dooms those that it had."""
+async def content(tx: Transaction, digest: Digest) -> bytes | None:
+    """The bytes of a blob that has them beside its row."""
+    row = await tx.fetch_one("SELECT content FROM blob_contents WHERE digest = :digest", digest=digest)
+    return row[0] if row else None
+
+
+async def put(tx: Transaction, blob: Blob, *, content: bytes | None = None) -> None:
+    """Adds a blob, or points its digest to other bytes and dooms those that it had.
+
+    `content` is given for one whose bytes shall be beside its row.
+    """
     moment = now()
     await tx.execute(
         """
-        INSERT INTO doomed_keys (key, doomed_at) SELECT key, :moment FROM blobs WHERE digest = :digest
+        INSERT INTO doomed_keys (key, doomed_at)
+        SELECT key, :moment FROM blobs WHERE digest = :digest AND key <> :in_row
             ON CONFLICT (key) DO NOTHING
         """,
         digest=blob.digest,
         moment=moment,
+        in_row=in_row(blob.digest),
     )
     await tx.execute(
         """
@@ -65,6 +76,15 @@ async def put(tx: Transaction, blob: Blob) -> None:
         key=blob.key,
         moment=moment,
     )
+    if content is not None:
+        await tx.execute(
+            """
+            INSERT INTO blob_contents (digest, content) VALUES (:digest, :content)
+                ON CONFLICT (digest) DO UPDATE SET content = excluded.content
+            """,
+            digest=blob.digest,
+            content=content,
+        )
 
 
 async def hold(tx: Transaction, repository_id: int, digest: Digest) -> bool:

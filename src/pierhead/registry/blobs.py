@@ -32,7 +32,12 @@ class Blobs:
         if blob.size > self._contents.item_max:
             return None
         kept = self._contents.get(blob.key)
-        if kept is None:
+        if kept is None and blob.inline:
+            kept = await self._database.read(lambda tx: rows.content(tx, blob.digest))
+            if kept is None:
+                raise BlobMissing(blob.digest)
+            self._contents.keep(blob.key, kept)
+        elif kept is None:
             reader = await self.open(blob)
             try:
                 # One read may bring less than was asked for, and what is kept here is served for ever.

@@ -22,5 +22,5 @@ class Registry:
         self.manifests = Manifests(database, manifests, settings.manifests)
         self.tags = Tags(database)
         self.blobs = Blobs(database, store, Contents(half, item_max=_SMALL_BLOB_BYTES))
-        self.uploads = Uploads(database, store, settings.uploads)
+        self.uploads = Uploads(database, store, settings.uploads, inline=settings.storage.inline_bytes)
         self.referrers = Referrers(database)

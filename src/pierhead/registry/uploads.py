@@ -7,10 +7,11 @@ Rules
 - Bytes are durable before the row that names them, and that row before anyone is told.
 """
 
+import hashlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from pierhead.blobs.store import Accepted, Appender, BlobStore
@@ -30,7 +31,7 @@ from pierhead.metadata import uploads as rows
 from pierhead.metadata.clock import now
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.secrets import shared
-from pierhead.models import Actor, Blob, Digest, RepositoryName, Upload
+from pierhead.models import Actor, Blob, Digest, RepositoryName, Upload, in_row
 from pierhead.registry.tickets import Tickets
 from pierhead.settings import UploadSettings
 
@@ -43,10 +44,11 @@ _HOUR = 3_600_000_000  # microseconds
 
 
 class Uploads:
-    def __init__(self, database: Database, store: BlobStore, settings: UploadSettings) -> None:
+    def __init__(self, database: Database, store: BlobStore, settings: UploadSettings, *, inline: int = 0) -> None:
         self._database = database
         self._store = store
         self._settings = settings
+        self._inline = inline  # bytes; blobs up to here are kept beside their rows
         self._boot: str | None = None  # under which this process runs, once a session told
         self._tickets: Tickets | None = None
 
@@ -63,6 +65,36 @@ class Uploads:
         if upload.digest is None and upload.offset and upload.boot != self._boot:
             return await self._verified(upload)
         return upload
+
+    def takes_whole(self, size: int | None) -> bool:
+        """Whether `push` takes a blob of that size."""
+        return size is not None and size <= self._inline
+
+    async def push(self, upload: Upload, digest: Digest, content: bytes, *, actor: Actor, told: bool = True) -> None:
+        """A small blob in one step, for a session that has no bytes; `told` as with `receive`.
+
+        On return it survives power loss. Raises DigestMismatch, BlobTooLarge, UploadUnknown.
+        """
+        limit = self._settings.max_size
+        if limit and len(content) > limit:
+            raise BlobTooLarge(f"at most {limit} bytes")
+        actual = f"{digest.algorithm}:{hashlib.new(digest.algorithm, content).hexdigest()}"
+        if actual != digest:
+            if told:
+                await self._database.write(partial(rows.cancel, upload=upload), durable=False)
+            raise DigestMismatch(f"{digest} was given, the content has {actual}")
+        known = await self._database.read(lambda tx: blob_rows.stored(tx, digest))
+        sound = known is not None and await is_sound(self._store, known)
+
+        async def write(tx: Transaction) -> None:
+            current = await blob_rows.stored(tx, digest)
+            if current is None or (current == known and not sound):
+                await blob_rows.put(tx, Blob(digest, len(content), in_row(digest)), content=content)
+            await _hold(tx, upload.repository, digest, actor)
+            if told and not await rows.finish(tx, upload, digest):
+                raise UploadUnknown(upload.id)
+
+        await self._database.write(write)
 
     @asynccontextmanager
     async def receive(
@@ -87,10 +119,13 @@ class Uploads:
                 appender = await stack.enter_async_context(self._store.append(upload, refresh))
             if start is not None and start != appender.offset:
                 raise UploadOutOfOrder(upload_id, appender.offset)
-            receiving = Receiving(self._database, self._store, self._settings, upload, appender, told=told)
+            receiving = self._receiving(upload, appender, told=told)
             if now() - upload.touched_at > _HEARTBEAT_SECONDS * 1_000_000:
                 await receiving.show_life()
             yield receiving
+
+    def _receiving(self, upload: Upload, appender: Appender, *, told: bool = True) -> "Receiving":
+        return Receiving(self._database, self._store, self._settings, upload, appender, inline=self._inline, told=told)
 
     async def cancel(self, repository: RepositoryName, upload_id: str) -> None:
         """Raises UploadUnknown."""
@@ -143,7 +178,7 @@ class Uploads:
 
         try:
             async with self._store.append(upload, refresh) as appender:
-                receiving = Receiving(self._database, self._store, self._settings, upload, appender)
+                receiving = self._receiving(upload, appender)
                 before = upload.boot
                 confirmed = await receiving.look()
                 self._boot = confirmed.boot
@@ -197,13 +232,15 @@ class Receiving:
         upload: Upload,
         appender: Appender,
         *,
-        told: bool = True,
+        inline: int,
+        told: bool,
     ) -> None:
         self._database = database
         self._store = store
         self._settings = settings
         self._upload = upload
         self._appender = appender
+        self._inline = inline
         self._told = told
         self._alive_at = time.monotonic()
 
@@ -254,42 +291,34 @@ class Receiving:
     async def _hold(self, digest: Digest, actor: Actor) -> bool:
         """Lets the repository hold the content; False where bytes that it counted on went meanwhile."""
         known = await self._database.read(lambda tx: blob_rows.stored(tx, digest))
-        sound = known is not None and await self._is_sound(known)
-        key = None if sound else await self._appender.commit(digest)
+        new = _Stored(digest, self._appender.offset, known)
+        if known is None or not await is_sound(self._store, known):
+            if self._appender.offset <= self._inline:
+                new = replace(new, key=in_row(digest), content=await self._appender.content())
+            else:
+                new = replace(new, key=await self._appender.commit(digest))
+        committed = new.key if new.content is None else None
         try:
-            kept = await self._database.write(lambda tx: self._write_rows(tx, digest, key, known, actor))
+            kept = await self._database.write(lambda tx: self._write_rows(tx, new, actor))
         except PierheadError:
-            await self._remove_unused(digest, key)
+            await self._remove_unused(digest, committed)
             raise
-        if key is not None and kept != key:
-            await self._store.remove(key)
+        if committed is not None and kept != committed:
+            await self._store.remove(committed)
         return kept is not None
 
-    async def _write_rows(
-        self, tx: Transaction, digest: Digest, key: str | None, known: Blob | None, actor: Actor
-    ) -> str | None:
+    async def _write_rows(self, tx: Transaction, new: "_Stored", actor: Actor) -> str | None:
         """The key that the digest has now; None where there is neither a row nor a new key."""
-        current = await blob_rows.stored(tx, digest)
-        if current is None and key is None:
+        current = await blob_rows.stored(tx, new.digest)
+        if current is None and new.key is None:
             return None
-        if key is not None and (current is None or current == known):
-            await blob_rows.put(tx, Blob(digest, self._appender.offset, key))
-        repository_id = await repositories.ensure(tx, self._upload.repository)
-        if await blob_rows.hold(tx, repository_id, digest):
-            await events.record(tx, "blob.pushed", repository_id, actor, after=digest)
-        if not await rows.finish(tx, self._upload, digest):
+        if new.key is not None and (current is None or current == new.known):
+            await blob_rows.put(tx, Blob(new.digest, new.size, new.key), content=new.content)
+        await _hold(tx, self._upload.repository, new.digest, actor)
+        if not await rows.finish(tx, self._upload, new.digest):
             raise UploadUnknown(self._upload.id)
-        kept = await blob_rows.stored(tx, digest)
+        kept = await blob_rows.stored(tx, new.digest)
         return kept.key if kept else None
-
-    async def _is_sound(self, blob: Blob) -> bool:
-        """Whether bytes of the right length are under the key. They were synced before the row was."""
-        try:
-            reader = await self._store.open(blob.key)
-        except BlobMissing:
-            return False
-        reader.close()
-        return reader.size == blob.size
 
     async def _remove_unused(self, digest: Digest, key: str | None) -> None:
         """After a write that failed: it may have been committed all the same, so the row is asked."""
@@ -311,3 +340,32 @@ class Receiving:
         unknown = not (self._told or upload.saved)
         if unknown or await self._database.write(partial(rows.cancel, upload=upload), durable=False):
             await self._store.discard(upload)  # else the bytes are its successor's, who also clears away ours
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """Where the bytes of a finished upload are."""
+
+    digest: Digest
+    size: int
+    known: Blob | None  # what the digest had before
+    key: str | None = None  # None where that is sound
+    content: bytes | None = None  # for the row
+
+
+async def _hold(tx: Transaction, repository: RepositoryName, digest: Digest, actor: Actor) -> None:
+    repository_id = await repositories.ensure(tx, repository)
+    if await blob_rows.hold(tx, repository_id, digest):
+        await events.record(tx, "blob.pushed", repository_id, actor, after=digest)
+
+
+async def is_sound(store: BlobStore, blob: Blob) -> bool:
+    """Whether bytes of the right length are under the key. They were synced before the row was."""
+    if blob.inline:
+        return True
+    try:
+        reader = await store.open(blob.key)
+    except BlobMissing:
+        return False
+    reader.close()
+    return reader.size == blob.size

@@ -68,7 +68,7 @@ def test_a_database_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) ->
     for one in (path, fresh):
         engine.prepare(one)
     connection = engine.connect(path)
-    connection.execute("DROP TABLE secrets")
+    connection.execute("DROP TABLE secrets; DROP TABLE blob_contents")
     connection.pragma("user_version", 1)
     connection.close()
     engine.prepare(path)

@@ -4,13 +4,14 @@ One batch is with the thread while the next one fills, so an upload holds about 
 """
 
 import asyncio
+import os
 from collections.abc import Callable
 from functools import partial
 
 from pierhead.blobs.files.layout import Layout, key_of
 from pierhead.blobs.files.rehash import rehash
 from pierhead.blobs.files.staged import Staged
-from pierhead.blobs.files.work import Work, ended, finished
+from pierhead.blobs.files.work import Work, ended, finished, storage_errors
 from pierhead.blobs.hashing import Hash, Hashes
 from pierhead.blobs.store import Accepted
 from pierhead.errors import UploadUnknown
@@ -82,6 +83,11 @@ class FileAppender:
         await (self._write_out() if self._waiting > INLINE else self._settle())
         self._hash_inline()
         return Digest(f"{algorithm}:{self._hash.hexdigest()}")
+
+    async def content(self) -> bytes:
+        await self._write_out()
+        with storage_errors("read"):
+            return os.pread(self._staged.fd, self._offset, 0)
 
     async def commit(self, digest: Digest) -> str:
         key = key_of(digest, self._upload)

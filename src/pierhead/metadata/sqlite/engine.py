@@ -13,7 +13,16 @@ from pierhead.errors import ConfigurationError, MetadataUnavailable, PierheadErr
 
 SCHEMA_VERSION = 2
 # What a database of schema 1 lacks.
-_SECOND = "CREATE TABLE secrets ( name TEXT NOT NULL PRIMARY KEY, value BLOB NOT NULL ) WITHOUT ROWID"
+_SECOND = """
+CREATE TABLE blob_contents (
+    digest TEXT NOT NULL PRIMARY KEY REFERENCES blobs (digest) ON DELETE CASCADE,
+    content BLOB NOT NULL
+);
+CREATE TABLE secrets (
+    name TEXT NOT NULL PRIMARY KEY,
+    value BLOB NOT NULL
+) WITHOUT ROWID;
+"""
 APPLICATION_ID = 0x50494552  # PIER, at its place in the file's header
 BUSY_MILLISECONDS = 30_000
 PAGE_CACHE_KIB = 16 * 1024
