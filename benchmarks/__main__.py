@@ -26,11 +26,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="pierhead-bench-", dir=options.directory) as name, ExitStack() as stack:
         folder = Path(name).resolve()
         bench = _bench(folder, stack, options)
-        lines = []
+        lines: list[report.Line] = []
         for key in options.rows.split(",") if options.rows else [*ROWS, "3"]:
-            line = (
-                accounts.row(bench, folder, options.rounds) if key == "3" else _row(ROWS[key], bench, folder, options)
-            )
+            if key == "3":
+                line = accounts.row(bench, folder, options.rounds)
+            else:
+                line = _row(ROWS[key], bench, folder, options, lines)
             lines.append(line)
             print(line, flush=True)
     table = report.table(lines, bench)
@@ -70,7 +71,7 @@ def _bench(folder: Path, stack: ExitStack, options: argparse.Namespace) -> Bench
     return Bench(program, image, 3, GIB, 2000, environment)
 
 
-def _row(row: Row, bench: Bench, folder: Path, options: argparse.Namespace) -> report.Line:
+def _row(row: Row, bench: Bench, folder: Path, options: argparse.Namespace, before: list[report.Line]) -> report.Line:
     chosen = options.peers.split(",") if options.peers else peers.available()
     names = [name for name in row.peers if name in chosen and name in peers.available()]
     figures: dict[str, list[float]] = {name: [] for name in names}
@@ -86,7 +87,24 @@ def _row(row: Row, bench: Bench, folder: Path, options: argparse.Namespace) -> r
         name: Figures(statistics.median(figures[name]), costs[name].cpu / options.rounds, costs[name].peak)
         for name in names
     }
-    return report.Line(row.name, row.unit, row.goals, medians)
+    return report.Line(row.name, row.unit, row.goals, medians, tuple(_notes(row, medians[peers.OURS], before)))
+
+
+def _notes(row: Row, ours: Figures, before: list[report.Line]) -> Iterator[str]:
+    if row.milliseconds:
+        took = 1000 / ours.median
+        yield f"{took:.2f} ms (goal {row.milliseconds:g}: {_met(well=took <= row.milliseconds)})"
+    if row.memory:
+        peak = ours.peak / report.MIB
+        yield f"{peak:.0f} MiB (goal {row.memory}: {_met(well=peak <= row.memory)})"
+    for line in before:
+        if row.flat_with and line.name == ROWS[row.flat_with].name:
+            times = line.figures[peers.OURS].median / ours.median
+            yield f"{times:.2f} x the time of 1,000 (goal 1.2: {_met(well=times <= 1.2)})"  # noqa: PLR2004  the goal
+
+
+def _met(*, well: bool) -> str:
+    return "met" if well else "**missed**"
 
 
 def _measured(row: Row, bench: Bench, running: Running, turn: int, cost: Cost) -> float:

@@ -23,6 +23,7 @@ DISTRIBUTION_3 = "Distribution 3"
 DISTRIBUTION_2 = "Distribution 2.8 (Debian)"
 OLAREG = "olareg"
 ZOT = "zot"
+NGINX = "nginx (a static file: no registry, a limit)"
 START_SECONDS = 30
 
 
@@ -82,6 +83,17 @@ def _zot(data: Path, port: int, tls: Tls | None) -> list[str]:
     return [str(components.require("zot")), "serve", str(data / "config.json")]
 
 
+def _nginx(data: Path, port: int, _: Tls | None) -> list[str]:
+    (data / "nginx.conf").write_text(
+        "daemon off; worker_processes 2; error_log /dev/null; events { worker_connections 1024; }\n"
+        f"pid {data}/nginx.pid;\n"
+        f"http {{ access_log off; sendfile on; tcp_nopush on; client_body_temp_path {data}/body;\n"
+        f"proxy_temp_path {data}/proxy; fastcgi_temp_path {data}/fastcgi; uwsgi_temp_path {data}/uwsgi;\n"
+        f"scgi_temp_path {data}/scgi; server {{ listen 127.0.0.1:{port}; root {data}/www; }} }}\n"
+    )
+    return [str(components.require("nginx")), "-c", str(data / "nginx.conf")]
+
+
 COMMANDS: dict[str, tuple[str, Command]] = {
     OURS: ("", _ours()),
     OURS_LOGGING: ("", _ours("--access-log", "all")),
@@ -89,6 +101,7 @@ COMMANDS: dict[str, tuple[str, Command]] = {
     DISTRIBUTION_2: ("docker-registry", _distribution("docker-registry")),
     OLAREG: ("olareg", _olareg),
     ZOT: ("zot", _zot),
+    NGINX: ("nginx", _nginx),
 }
 
 

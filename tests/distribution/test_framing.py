@@ -125,8 +125,8 @@ def test_a_body_that_is_shorter_than_its_length_is_refused(
 
     refused(answer, 400, "BLOB_UPLOAD_INVALID", "3 bytes came")
     # What came of a stream is kept, and with it the session.
-    kept = before.rows["uploads"] + (method == "PATCH")
-    assert wait_until(lambda: Ledger.of(server).rows == {**before.rows, "uploads": kept})
+    sessions = before.rows["uploads"] + (method == "PATCH")
+    assert wait_until(lambda: Ledger.of(server).rows == {**before.rows, "uploads": sessions})
 
 
 @pytest.mark.parametrize(
