@@ -112,11 +112,16 @@ class ServerSettings(Section):
         description="On a reload, transfers in flight may go on in the old workers for so long.",
     )
     idle_body_seconds: float = Field(
-        default=60, ge=1, le=3600, description="A body that sends nothing for so long is cut."
+        default=60, ge=1, le=3600, description="A body that moves nothing for so long is cut, in either direction."
     )
-    header_seconds: float = Field(default=30, ge=1, le=600, description="A request's headers must be complete so long after the last answer.")
+    header_seconds: float = Field(
+        default=30, ge=1, le=600, description="A request's headers must be complete so long after the last answer."
+    )
     max_header_bytes: Bytes = Field(
-        default=64 * KIB, ge=8 * KIB, le=16 * MIB, description="Longest headers of a request, in bytes; more than 100 headers are refused too."
+        default=64 * KIB,
+        ge=8 * KIB,
+        le=16 * MIB,
+        description="Longest headers of a request, in bytes; more than 100 headers are refused too.",
     )
     keep_alive: bool = Field(default=True, description="Whether an HTTP/1.1 connection serves more than one request.")
     max_connections: int = Field(

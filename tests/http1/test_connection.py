@@ -61,6 +61,9 @@ class Client:
         self.writer = writer
 
     def send(self, data: bytes) -> None:
+        """Each request gets its Host, where the test says nothing of one."""
+        if b"Host:" not in data:
+            data = data.replace(b" HTTP/1.1\r\n", b" HTTP/1.1\r\nHost: a\r\n")
         self.writer.write(data)
 
     async def head(self) -> bytes:
@@ -77,8 +80,16 @@ class Client:
 
 
 @asynccontextmanager
-async def serving(app: App, *, header_seconds: float = 30.0, keep_alive: bool = True) -> AsyncIterator[Front]:
-    house = House(app, header_seconds=header_seconds, max_header_bytes=LIMIT, keep_alive=keep_alive)
+async def serving(
+    app: App, *, header_seconds: float = 30.0, idle_seconds: float = 30.0, keep_alive: bool = True
+) -> AsyncIterator[Front]:
+    house = House(
+        app,
+        header_seconds=header_seconds,
+        idle_seconds=idle_seconds,
+        max_header_bytes=LIMIT,
+        keep_alive=keep_alive,
+    )
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(house), "127.0.0.1", 0)
     ticking = loop.create_task(_tick(house))
@@ -137,7 +148,7 @@ async def test_requests_that_come_together_are_answered_in_turn() -> None:
         await echo(scope, receive, send)
 
     async with serving(slow_first) as front:
-        got = await front.ask(GET + b"PUT /b HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc" + GET * 20 + LAST)
+        got = await front.ask(GET + b"PUT /b HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc" + GET * 20 + LAST)
 
     assert got.index(b"GET /a |") < got.index(b"PUT /b |abc") < got.rindex(b"GET /a |") < got.index(b"GET /z |")
     assert got.count(b"GET /a |") == 21
@@ -156,6 +167,81 @@ async def test_a_body_comes_whole_whatever_its_pieces() -> None:
         await client.head()
 
         assert await client.read(len(b"PUT /b |") + len(content)) == b"PUT /b |" + content
+
+
+@pytest.mark.parametrize("expecting", [b"", b"Expect: 100-continue\r\n"])
+async def test_a_body_that_comes_after_its_head_was_read_ahead(expecting: bytes) -> None:
+    async def slow_first(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["raw_path"] == b"/a":
+            await asyncio.sleep(0.05)
+        await echo(scope, receive, send)
+
+    async with serving(slow_first) as front, front.client() as client:
+        client.send(GET + b"PUT /b HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n" + expecting + b"\r\n")
+        await client.head()
+        await client.read(len(b"GET /a |"))
+        if expecting:
+            assert b" 100 " in await client.head()
+        client.send(b"abc")
+
+        await client.head()
+        assert await client.read(len(b"PUT /b |abc")) == b"PUT /b |abc"
+
+
+async def test_requests_far_ahead_of_their_answers_are_refused_after_those_before_them() -> None:
+    async with serving(echo) as front:
+        got = await front.ask(GET * 5000)
+
+    assert 64 <= got.count(b" 200 ") <= 66
+    assert got.count(b" 429 ") == 1
+
+
+async def test_many_requests_in_one_read_are_no_long_head() -> None:
+    async with serving(echo) as front, front.client() as client:
+        client.send(GET * 60 + b"PUT /b HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n" + bytes(20000) + GET[:9])
+        for _ in range(60):
+            await client.head()
+            await client.read(len(b"GET /a |"))
+        await client.head()
+        await client.read(len(b"PUT /b |") + 20000)
+        client.send(b"".join((GET[9:], LAST)))
+
+        assert b" 431 " not in await client.rest()
+
+
+async def test_small_pieces_that_nobody_takes_cost_no_more_than_large_ones() -> None:
+    taken = asyncio.Event()
+
+    async def later(scope: Scope, receive: Receive, send: Send) -> None:
+        await taken.wait()
+        await echo(scope, receive, send)
+
+    async with serving(later) as front, front.client() as client:
+        client.send(b"PUT /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+        client.send(b"2\r\nab\r\n" * 200_000 + b"0\r\n\r\n")
+        await asyncio.sleep(0.3)
+        [connection] = front.house.connections
+        assert connection._answering is not None
+        assert len(connection._answering._pieces) < 60_000
+        taken.set()
+        await client.head()
+        assert await client.read(len(b"PUT /b |") + 400_000) == b"PUT /b |" + b"ab" * 200_000
+
+
+async def test_nothing_begins_on_a_connection_that_has_ended() -> None:
+    seen: list[str] = []
+
+    async def noting(scope: Scope, _: Receive, send: Send) -> None:
+        seen.append(scope["method"])
+        await answer(send, b"unread")
+
+    async with serving(noting) as front, front.client() as client:
+        client.send(b"PUT / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (MIB + 10))
+        await client.head()
+        client.send(bytes(MIB + 10) + b"DELETE / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await client.rest()
+
+    assert seen == ["PUT"]
 
 
 async def test_a_body_that_nobody_takes_waits_with_its_client() -> None:
@@ -248,11 +334,14 @@ async def test_a_client_that_leaves_is_told_to_who_waits() -> None:
     ("sent", "status"),
     [
         (b"GET / HTTP/1.1\r\nX-A: " + b"a" * LIMIT + b"\r\n\r\n", 431),
-        (b"GET / HTTP/1.1\r\nX-A: " + b"a" * 4 * LIMIT, 431),
         (b"GET /" + b"a" * LIMIT + b" HTTP/1.1\r\n\r\n", 431),
         (b"GET / HTTP/1.1\r\n" + b"X-A: b\r\n" * (HEADERS_MAX + 1) + b"\r\n", 431),
-        (b"GET / HTTP/1.1\r\n" + b"X-A: b\r\n" * HEADERS_MAX + b"\r\n", 200),
+        (b"GET / HTTP/1.1\r\n" + b"X-A: b\r\n" * (HEADERS_MAX - 1) + b"\r\n", 200),
         (b"GET /\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nX-A: Host:\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (b"PUT / HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n\r\n", 400),
+        (b"PUT / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 400),
         (b"GET / HTTP/2.0\r\n\r\n", 400),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
         (b"GET ftp:// HTTP/1.1\r\n\r\n", 400),
@@ -272,6 +361,16 @@ async def test_what_is_no_request_is_refused(sent: bytes, status: int) -> None:
     if status != 200:
         assert b"connection: close" in got
         assert b'{"errors":[{"code":"UNSUPPORTED"' in got
+
+
+async def test_a_header_without_end_is_refused() -> None:
+    async with serving(unread) as front, front.client() as client:
+        client.send(b"GET / HTTP/1.1\r\nX-A: ")
+        for _ in range(4):
+            client.send(b"a" * LIMIT)
+            await asyncio.sleep(0.02)
+
+        assert (await client.rest()).startswith(b"HTTP/1.1 431 ")
 
 
 @pytest.mark.parametrize("trailer", [b"a" * 65536, b"X-A: b\r\n" * 1000], ids=["one", "many"])
@@ -461,6 +560,43 @@ async def test_a_file_that_is_too_short_cuts_the_connection(file: Path) -> None:
             await client.read(2 * MIB)
 
 
+async def test_a_reader_that_takes_nothing_is_cut_and_a_slow_one_is_not(file: Path) -> None:
+    async with serving(sending(file, 0, 24 * MIB), idle_seconds=0.3) as front:
+        with socket.create_connection(("127.0.0.1", front.port)) as asleep:
+            asleep.sendall(GET)
+            assert await eventually(lambda: len(front.house.connections) == 1)
+            assert await front.emptied()
+        reader, writer = await asyncio.open_connection("127.0.0.1", front.port, limit=1024)
+        writer.write(GET)
+        got = 0
+        while got < 12 * MIB:
+            got += len(await reader.read(256 * 1024))
+            await asyncio.sleep(0.02)
+        writer.close()
+
+
+async def test_a_reader_of_memory_that_takes_nothing_is_cut() -> None:
+    async def large(_: Scope, __: Receive, send: Send) -> None:
+        await answer(send, bytes(32 * MIB))
+
+    async with serving(large, idle_seconds=0.3) as front:
+        with socket.create_connection(("127.0.0.1", front.port)) as asleep:
+            asleep.sendall(GET)
+            assert await eventually(lambda: len(front.house.connections) == 1)
+            assert await front.emptied()
+
+
+async def test_an_end_amid_a_file_leaves_nothing_open(file: Path) -> None:
+    async with serving(sending(file, 0, 24 * MIB)) as front:
+        for delay in range(30):
+            with socket.create_connection(("127.0.0.1", front.port)) as asleep:
+                asleep.sendall(GET)
+                await asyncio.sleep(delay / 2000)
+                for connection in tuple(front.house.connections):
+                    connection.break_off()
+                assert await front.emptied()
+
+
 async def test_readers_that_leave_or_sleep_leave_nothing_open(file: Path) -> None:
     before = open_files()
 
@@ -507,6 +643,37 @@ async def test_the_end_lets_an_answer_finish_and_closes_the_silent() -> None:
         going.set()
         assert b"connection: close" in await busy.head()
         assert await busy.rest() == b"slow"
+        assert await front.emptied()
+
+
+async def test_the_end_answers_what_is_on_its_way_to_an_idle_connection() -> None:
+    async with serving(unread) as front, front.client() as client:
+        client.send(GET)
+        await client.head()
+        await client.read(6)
+        front.house.end()
+        client.send(GET)
+
+        assert b"connection: close" in await client.head()
+        assert await client.rest() == b"unread"
+
+
+async def test_an_answer_that_began_before_the_end_is_the_last_of_its_connection() -> None:
+    going = asyncio.Event()
+
+    async def halves(_: Scope, __: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        await going.wait()
+        await send({"type": "http.response.body", "body": b"b"})
+
+    async with serving(halves) as front, front.client() as client:
+        client.send(GET)
+        await client.head()
+        front.house.end()
+        going.set()
+
+        assert await client.rest() == b"ab"
         assert await front.emptied()
 
 

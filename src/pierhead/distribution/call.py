@@ -246,6 +246,8 @@ class Call:
 
     async def _send_file(self, file: int, start: int, length: int) -> None:
         """ASGI, extension Zero Copy Send."""
+        if not length:
+            await self.send({"type": "http.response.body", "body": b""})
         while length:
             count = min(length, _FILE_BYTES)
             length -= count

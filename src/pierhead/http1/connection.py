@@ -5,7 +5,10 @@ how a connection ends without taking an answer from under its client's eyes (sec
 """
 
 import asyncio
+import fcntl
 import os
+import struct
+import termios
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -29,7 +32,10 @@ _LINGER_SECONDS: Final = 2.0
 _LINGER_BYTES: Final = 16 * 1024 * 1024
 # What is left of a body that the application did not want, and yet no reason to end the connection.
 _LEFT_OVER_BYTES: Final = 1024 * 1024
-_LEAVING_SECONDS: Final = 1.0
+# An idle connection of a server that ends is kept for so long: a request may be on its way.
+_LEAVING_SECONDS: Final = 0.5
+# Requests read ahead of their answers.
+_AHEAD_MAX: Final = 64
 _NEVER: Final = float("inf")
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 _EXTENSIONS: Final[dict[str, dict[str, Any]]] = {"http.response.zerocopysend": {}}
@@ -39,13 +45,14 @@ _METHODS: Final = {name.encode(): name for name in ("GET", "HEAD", "PUT", "POST"
 class Connection(asyncio.BufferedProtocol):
     def __init__(self, house: "House") -> None:
         self._house = house
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: Any = httptools.HttpRequestParser(self)
         self._answering: Exchange | None = None
         self._receiving: Exchange | None = None  # whose body comes in
         self._next: deque[Exchange] = deque()  # read ahead, to be answered in turn
         self._refusal: Refusal | None = None  # what follows them
         self._target = b""
         self._headers: Headers = []
+        self._hosts = 0
         self._in_head = False
         self._held = 0  # bytes of a head, or of trailers, that are not complete
         self._read = 0  # bytes of the last read
@@ -54,6 +61,7 @@ class Connection(asyncio.BufferedProtocol):
         self._unheard = 0  # bytes that came since
         self._reading = True
         self._unsent: asyncio.Future[None] | None = None  # done when the socket took everything
+        self._stands: object = None  # how much was unsent when its patience last ended
         self._transport: asyncio.Transport
         self._client: tuple[str, int] | None = None
         self._server: tuple[str, int] | None = None
@@ -86,14 +94,14 @@ class Connection(asyncio.BufferedProtocol):
         except httptools.HttpParserError as error:
             cause = error.__context__
             self._refuse(cause if isinstance(cause, Refusal) else Refusal(400, f"no valid HTTP/1.1: {error}"))
-        if self._next:
+        if self._next and not self.ended:
             if self._answering is None:
                 self._answer(self._next.popleft())
             if self._next:
                 self._pause_reading()
         if self._in_head or not self._progress:
             # Of a head, or of what may stand around the chunks of a body: it is kept until it ends.
-            self._held += nbytes
+            self._held = self._length_of_head() if self._progress else self._held + nbytes
             if self._held > self._house.max_header_bytes and not self._deaf:
                 self._refuse(self._too_long())
         self._progress = False
@@ -110,35 +118,53 @@ class Connection(asyncio.BufferedProtocol):
         self._house.left(self)
         self.resume_writing()
         self._next.clear()
+        self._parser = self._receiving = None  # else they and this would keep one another
         if self._answering is not None:
             self._answering.cut()
 
     def pause_writing(self) -> None:
-        if self._unsent is None:
+        if self._unsent is None and not self.ended:
             self._unsent = self._house.loop.create_future()
+            self.due = self._house.loop.time() + self._house.idle_seconds
 
     def resume_writing(self) -> None:
         unsent, self._unsent = self._unsent, None
+        if not self.ended:
+            self.due = _NEVER
         if unsent is not None and not unsent.done():
             unsent.set_result(None)
 
     # From the parser
 
     def on_message_begin(self) -> None:
-        self._in_head = True
+        self._in_head = self._progress = True
+        self._held = 0
         self._target = b""
         self._headers = []
+        self._hosts = 0
+        if self._answering is None:
+            self._wait_for_a_request()
 
     def on_url(self, piece: bytes) -> None:
         self._target += piece
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value))
+        name = name.lower()
+        self._headers.append((name, value))
+        if name == b"host":
+            self._hosts += 1
+        elif name == b"transfer-encoding" and value.lower() != b"chunked":
+            raise Refusal(400, "Transfer-Encoding: chunked is the only one that is taken")
         if len(self._headers) > HEADERS_MAX:
             raise Refusal(431, f"at most {HEADERS_MAX} headers are taken")
 
     def on_headers_complete(self) -> None:
-        self.due = _NEVER
+        if self.ended:
+            return
+        if len(self._next) >= _AHEAD_MAX:
+            raise Refusal(429, f"at most {_AHEAD_MAX} requests are read ahead of their answers")
+        if self._unsent is None:
+            self.due = _NEVER
         scope = self._scope()
         self._in_head, self._progress, self._held = False, True, 0
         self._headers = []  # what follows are trailers, which nobody reads
@@ -193,7 +219,7 @@ class Connection(asyncio.BufferedProtocol):
         """Whether all of it could be sent. The disk may have to be waited for, so a thread does it."""
         await self.sent()
         # A number of its own: the event loop lets nobody else watch that of a transport.
-        number = os.dup(self._transport.get_extra_info("socket").fileno()) if not self.ended else -1
+        number = os.dup(self._number()) if not self.ended else -1
         try:
             while count and not self.ended:
                 try:
@@ -212,6 +238,8 @@ class Connection(asyncio.BufferedProtocol):
         return not count
 
     async def _writable(self, number: int) -> None:
+        if self.ended:
+            return
         self.pause_writing()
         self._house.loop.add_writer(number, self.resume_writing)
         try:
@@ -247,6 +275,8 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._wait_for_a_request()
             self._resume_reading()
+            if self.leaving:
+                self.leave()
 
     # Ends
 
@@ -268,10 +298,8 @@ class Connection(asyncio.BufferedProtocol):
         self._resume_reading()
 
     def leave(self) -> None:
-        """The server ends: nothing new begins here."""
-        if self._answering is None and not self._in_head:
-            self.end()
-        else:
+        """The server ends. A request that is under way already is answered still."""
+        if self._answering is None:
             self.due = min(self.due, self._house.loop.time() + _LEAVING_SECONDS)
 
     def expire(self) -> None:
@@ -279,17 +307,35 @@ class Connection(asyncio.BufferedProtocol):
         if self.ended:
             self._transport.abort()
         elif self._answering is not None:
-            self.due = _NEVER
+            self._expect_progress()
         elif self._in_head:
             self._refuse(Refusal(408, "the headers took too long (setting server.header_seconds)"))
         else:
             self.end()
 
+    def _expect_progress(self) -> None:
+        """Cuts a client that took nothing of its answer for so long."""
+        if self._unsent is None:
+            self.due = _NEVER
+            return
+        queued = struct.unpack("i", fcntl.ioctl(self._number(), termios.TIOCOUTQ, bytes(4)))[0]
+        stands = queued, self._transport.get_write_buffer_size()
+        if stands == self._stands:
+            self.break_off()
+        self._stands = stands
+        self.due = self._house.loop.time() + self._house.idle_seconds
+
+    def _number(self) -> int:
+        number: int = self._transport.get_extra_info("socket").fileno()
+        return number
+
     def _refuse(self, why: Refusal) -> None:
         """What comes is no request: told after the answers to those before it."""
         self._deaf = True
         self._refusal = why
-        if self._receiving is not None:
+        if self._receiving is not None and self._receiving.over:
+            self.end()
+        elif self._receiving is not None:
             self._receiving.cut()  # a body that breaks off: its request is answered
         elif self._answering is None and not self._next:
             self._write_refusal(why)
@@ -311,14 +357,18 @@ class Connection(asyncio.BufferedProtocol):
     def _answer(self, exchange: Exchange) -> None:
         self._answering = exchange
         self._house.start(exchange)
+        if not self._next:
+            self._resume_reading()  # its body may still be on its way
 
     def _scope(self) -> Scope:
         target, headers = self._target, self._headers
         version = self._parser.get_http_version()
         if version not in {"1.1", "1.0"}:
             raise Refusal(400, "HTTP/1.1 or HTTP/1.0 is expected")
+        if self._hosts != 1 and (self._hosts or version == "1.1"):
+            raise Refusal(400, "exactly one Host is expected")  # RFC 9112, section 3.2
         limit = self._house.max_header_bytes
-        if self._held + self._read > limit and len(target) + sum(len(a) + len(b) for a, b in headers) > limit:
+        if self._held + self._read > limit and self._length_of_head() > limit:
             raise self._too_long()
         if not target.startswith(b"/") or b"#" in target:
             target = _origin_form(target)
@@ -340,6 +390,9 @@ class Connection(asyncio.BufferedProtocol):
             "server": self._server,
             "extensions": _EXTENSIONS,
         }
+
+    def _length_of_head(self) -> int:
+        return len(self._target) + sum(len(name) + len(value) for name, value in self._headers)
 
     def _too_long(self) -> Refusal:
         limit = self._house.max_header_bytes

@@ -14,9 +14,11 @@ log = logging.getLogger(__name__)
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE: Final = b"connection: close\r\n"
+_KEEP: Final = b"connection: keep-alive\r\n"
 _CHUNKED: Final = b"transfer-encoding: chunked\r\n"
 # Up to here, head and body are one write.
 _JOINED: Final = 64 * 1024
+_PIECE_BYTES: Final = 64  # of memory, beside what is in it
 _BODILESS: Final = frozenset((204, 304))
 
 
@@ -43,8 +45,8 @@ class Exchange:
     # From the connection
 
     def take(self, piece: bytes) -> int:
-        """A piece of the body; returns how many bytes wait."""
-        self._waiting += len(piece)
+        """A piece of the body; returns how many bytes wait, with what an object costs."""
+        self._waiting += len(piece) + _PIECE_BYTES
         if not self.over:
             self._pieces.append(piece)
             self._wake()
@@ -95,16 +97,17 @@ class Exchange:
             if self._cut:
                 return {"type": "http.disconnect"}
             if not (self._asked or self._begun or self._complete):
-                self._ask()
+                self._asked = True
+                if self._expects():
+                    self._connection.write(_CONTINUE)
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
 
-    def _ask(self) -> None:
-        """Tells a client that waits for it to go on (RFC 9110, section 10.1.1)."""
-        self._asked = True
+    def _expects(self) -> bool:
+        """Whether the client waits with its body until it is told to go on (RFC 9110, section 10.1.1)."""
         headers: Headers = self.scope["headers"]
-        if any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers):
-            self._connection.write(_CONTINUE)
+        asked = any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)
+        return asked and self.scope["http_version"] == "1.1"
 
     async def send(self, message: Message) -> None:
         kind = message["type"]
@@ -128,22 +131,27 @@ class Exchange:
                 length = int(value)
             elif name == b"connection" and value == b"close":
                 self.keeps = False
-                headers = [header for header in headers if header[0] != b"connection"]
+        if not self.keeps:
+            headers = [header for header in headers if header[0] != b"connection"]
+        framing = b""
+        self._bodiless = self.scope["method"] == "HEAD" or status in _BODILESS
+        if length is None and not self._bodiless:
+            # HTTP/1.0 has no chunks: the end of the connection is that of the body.
+            self._chunked = self.scope["http_version"] == "1.1"
+            framing, self.keeps = (_CHUNKED, self.keeps) if self._chunked else (b"", False)
+        self._owed = 0 if self._bodiless else length or 0
+        self._head = head(status, headers, self._connection.date + framing + self._going_on())
+        self._begun = True
+
+    def _going_on(self) -> bytes:
+        """What is told of whether the connection goes on, where that needs telling."""
         if self._connection.leaving:
             self.keeps = False
-        more = b""
-        if self.scope["method"] == "HEAD" or status in _BODILESS:
-            length, self._bodiless = 0, True
-        elif length is None and self.scope["http_version"] == "1.1":
-            self._chunked = True
-            more = _CHUNKED
-        elif length is None:
-            self.keeps = False
+        elif not (self._complete or self._asked) and self._expects():
+            self.keeps = False  # its body may never come, and what comes instead is no body
         if not self.keeps:
-            more += _CLOSE
-        self._owed = length or 0
-        self._head = head(status, headers, self._connection.date + more)
-        self._begun = True
+            return _CLOSE
+        return _KEEP if self.scope["http_version"] == "1.0" else b""
 
     def _send(self, body: bytes | bytearray, *, more: bool) -> None:
         if not self._begun or self.finished:

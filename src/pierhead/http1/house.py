@@ -17,13 +17,16 @@ T = TypeVar("T")
 # Read at once from a socket.
 _BUFFER_BYTES: Final = 256 * 1024
 # Files are sent by so many threads at once: they wait for the disk, or copy within the kernel.
-_SENDING_THREADS: Final = 8
+_SENDING_THREADS: Final = 16
 
 
 class House:
-    def __init__(self, app: App, *, header_seconds: float, max_header_bytes: int, keep_alive: bool) -> None:
+    def __init__(
+        self, app: App, *, header_seconds: float, idle_seconds: float, max_header_bytes: int, keep_alive: bool
+    ) -> None:
         self._app = app
         self.header_seconds = header_seconds
+        self.idle_seconds = idle_seconds  # after which a client that takes nothing of its answer is cut
         self.max_header_bytes = max_header_bytes
         self.keep_alive = keep_alive
         self.loop = asyncio.get_running_loop()
@@ -40,6 +43,8 @@ class House:
 
     def entered(self, connection: "Connection") -> None:
         self.connections.add(connection)
+        if self.ending:
+            connection.leave()
 
     def left(self, connection: "Connection") -> None:
         self.connections.discard(connection)

@@ -32,7 +32,7 @@ def head(status: int, headers: Headers, more: bytes) -> bytes:
     """Raises ValueError where a header has a line break in it, which would forge others."""
     lines = [b"%b: %b\r\n" % pair for pair in headers]
     whole = b"".join((_status_line(status), *lines, more, b"\r\n"))
-    if whole.count(b"\n") != len(lines) + 2 + more.count(b"\n"):
+    if not whole.count(b"\n") == whole.count(b"\r") == len(lines) + 2 + more.count(b"\n"):
         raise ValueError("a header has a line break in it")
     return whole
 

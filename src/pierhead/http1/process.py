@@ -38,6 +38,7 @@ async def _serve(app: App, listener: socket.socket, settings: Settings, most: in
     house = House(
         app,
         header_seconds=server.header_seconds,
+        idle_seconds=server.idle_body_seconds,
         max_header_bytes=server.max_header_bytes,
         keep_alive=server.keep_alive,
     )
@@ -58,7 +59,7 @@ async def _serve(app: App, listener: socket.socket, settings: Settings, most: in
             house.tick()
         door.close()
         house.end()
-        while house.busy:
+        while house.busy or door.busy:
             await asyncio.sleep(_ENDING_SECONDS)
             house.tick()
 
@@ -110,6 +111,11 @@ class Door:
         self._entering: set[asyncio.Task[Any]] = set()
         house.on_left = self._watch
 
+    @property
+    def busy(self) -> bool:
+        """Whether somebody is still on the way in."""
+        return bool(self._entering)
+
     def open(self) -> None:
         self._open = self._listener.fileno() >= 0
         self._watch()
@@ -145,6 +151,7 @@ class Door:
         task = self._house.loop.create_task(self._enter(connected))
         self._entering.add(task)
         task.add_done_callback(self._entered)
+        self._watch()
 
     async def _enter(self, connected: socket.socket) -> None:
         try:

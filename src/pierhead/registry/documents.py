@@ -167,7 +167,9 @@ def _found(fields: dict[str, Any]) -> Iterator[Descriptor]:
     entries = [("config", fields.get("config"))]
     for name, kind in (("layers", "layer"), ("blobs", "blob"), ("manifests", "manifest")):
         listed = fields.get(name)
-        entries += [(kind, entry) for entry in listed] if isinstance(listed, list) else []
+        if isinstance(listed, list):
+            # Only what could be one: to refuse a million other things one by one takes a second.
+            entries += [(kind, entry) for entry in listed if isinstance(entry, dict) and "digest" in entry]
     for kind, entry in entries:
         try:
             found = _descriptor(entry, "", kind)
