@@ -6,11 +6,11 @@ import subprocess
 from pathlib import Path
 
 from benchmarks import loads, peers, report
+from benchmarks.peers import ANONYMOUS
 from benchmarks.report import Figures
 from benchmarks.rows import Bench
 from tests import components
 
-ANONYMOUS = "pierhead, anonymous"
 _PASSWORD = "correct horse"  # noqa: S105  of a benchmark
 
 

@@ -18,12 +18,13 @@ from pathlib import Path
 from tests import components
 
 OURS = "pierhead"
+ANONYMOUS = "pierhead, anonymous"  # beside a verified user
 OURS_LOGGING = "pierhead, access log all"
 DISTRIBUTION_3 = "Distribution 3"
 DISTRIBUTION_2 = "Distribution 2.8 (Debian)"
 OLAREG = "olareg"
 ZOT = "zot"
-NGINX = "nginx (a static file: no registry, a limit)"
+NGINX = "nginx (static file)"
 START_SECONDS = 30
 
 

@@ -143,10 +143,16 @@ def _docker_pull(bench: Bench, running: Running, turn: int) -> float:
     name = _docker_name(running, turn)
     _docker(bench, "tag", "bench:latest", name)
     _docker(bench, "push", "--quiet", name)
-    _docker(bench, "rmi", "--force", name, "bench:latest")
+    # By its id, under whatever names: one that is left would keep the layers.
+    _docker(bench, "rmi", "--force", _image_id(bench, name))
     rate = _timed(bench, "pull", "--quiet", name)
     _docker(bench, "tag", name, "bench:latest")
     return rate
+
+
+def _image_id(bench: Bench, name: str) -> str:
+    command = ["docker", "image", "inspect", "--format", "{{.Id}}", name]
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=bench.environment).stdout.strip()
 
 
 def _docker_name(running: Running, turn: int) -> str:
