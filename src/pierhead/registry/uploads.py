@@ -149,7 +149,7 @@ class Uploads:
             for upload in retired:
                 await rows.forget(tx, upload)
 
-        await self._clear_away(idle_before)
+        await self._clear_away(self._oldest_ticket())
         if not await self._database.read(
             lambda tx: rows.any_expired(tx, idle_before=idle_before, finished_before=finished_before)
         ):

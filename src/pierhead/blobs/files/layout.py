@@ -6,6 +6,7 @@ layout                                       written last: all directories are t
 """
 
 import os
+import random
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -55,7 +56,9 @@ class Layout:
             if leaf.is_dir():
                 with os.scandir(leaf) as files:
                     found.update(file.name.partition(".")[0] for file in files if file.stat().st_mtime < moment)
-        return sorted(name for name in found if _SESSION.fullmatch(name))[:_LISTED_MAX]
+        named = [name for name in found if _SESSION.fullmatch(name)]
+        # Any of them: those that are kept must not stand before those that are not.
+        return random.sample(named, min(len(named), _LISTED_MAX))
 
     def prepare(self, *, allow_network: bool) -> None:
         """Makes what is missing, durably. Raises ConfigurationError where this directory may not be served."""
