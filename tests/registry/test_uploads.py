@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from pierhead.blobs.files import FileStore
-from pierhead.errors import DigestMismatch, UploadUnknown
+from pierhead.errors import DigestMismatch, UploadBusy, UploadOutOfOrder, UploadUnknown
 from pierhead.metadata import blobs
 from pierhead.metadata import uploads as rows
 from pierhead.metadata.clock import now
@@ -277,7 +277,58 @@ async def test_what_a_killed_process_staged_for_a_session_without_a_row_is_swept
         path.write_bytes(b"half")
         os.utime(path, (time.time() - age_, time.time() - age_))
 
-    await uploads.sweep()
+    while await uploads.sweep():
+        pass
 
     assert staged(folder, lost) == []
     assert len(staged(folder, alive)) == 1
+
+
+# Small blobs that come whole
+
+
+@pytest.fixture
+async def inlining(folder: Path, database: SqliteDatabase) -> AsyncIterator[Uploads]:
+    async with FileStore(folder, StorageSettings(min_free_bytes=0)) as store:
+        yield Uploads(database, store, SETTINGS, inline=4096)
+
+
+async def test_a_small_push_does_not_replace_bytes_that_were_accepted_meanwhile(inlining: Uploads) -> None:
+    fresh = await inlining.start(APP)
+    async with inlining.receive(APP, fresh.id) as receiving:
+        await receiving.write(b"accepted")
+        await receiving.accept()
+
+    with pytest.raises(UploadOutOfOrder):
+        await inlining.push(fresh, digest_of(b"small"), b"small", actor=ACTOR)
+    assert (await inlining.find(APP, fresh.id)).offset == len(b"accepted")
+    await finish(inlining, fresh, b"accepted")
+
+
+async def test_a_small_push_with_a_wrong_digest_leaves_a_writer_alone(inlining: Uploads) -> None:
+    fresh = await inlining.start(APP)
+    async with inlining.receive(APP, fresh.id) as receiving:
+        with pytest.raises(UploadBusy):
+            await inlining.push(fresh, digest_of(b"other"), b"small", actor=ACTOR)
+        await receiving.write(b"written")
+        await receiving.accept()
+
+    await finish(inlining, fresh, b"written")
+
+
+async def test_the_same_small_push_again_is_no_failure(inlining: Uploads) -> None:
+    fresh = await inlining.start(APP)
+    for _ in range(3):
+        await inlining.push(fresh, digest_of(b"again"), b"again", actor=ACTOR)
+    with pytest.raises(UploadUnknown):
+        await inlining.push(fresh, digest_of(b"and again"), b"and again", actor=ACTOR)
+
+
+async def test_a_small_push_with_a_wrong_digest_ends_its_session(inlining: Uploads, folder: Path) -> None:
+    fresh = await inlining.start(APP)
+    with pytest.raises(DigestMismatch):
+        await inlining.push(fresh, digest_of(b"other"), b"small", actor=ACTOR)
+
+    with pytest.raises(UploadUnknown):
+        await inlining.find(APP, fresh.id)
+    assert staged(folder, fresh) == []

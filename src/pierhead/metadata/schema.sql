@@ -104,8 +104,6 @@ CREATE TABLE events (
 );
 CREATE INDEX events_by_repository ON events (repository_id, id);
 
--- An upload session: `position` is how many bytes were accepted, `state` the hash of them.
--- Once finished it is remembered by its digest, so that a repeated PUT is answered.
 -- The bytes of small blobs: a file of its own, and two syncs, would cost more than they do.
 CREATE TABLE blob_contents (
     digest  TEXT NOT NULL PRIMARY KEY REFERENCES blobs (digest) ON DELETE CASCADE,
@@ -118,6 +116,8 @@ CREATE TABLE secrets (
     value BLOB NOT NULL
 ) WITHOUT ROWID;
 
+-- An upload session: `position` is how many bytes were accepted, `state` the hash of them.
+-- Once finished it is remembered by its digest, so that a repeated PUT is answered.
 CREATE TABLE uploads (
     id         TEXT NOT NULL PRIMARY KEY,
     repository TEXT NOT NULL,

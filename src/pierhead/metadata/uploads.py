@@ -36,7 +36,7 @@ async def find(tx: Transaction, upload_id: str) -> Upload | None:
 
 
 async def add(tx: Transaction, upload: Upload) -> bool:
-    """Gives a session its row; False where it has one that is finished, cancelled or taken over.
+    """Gives a session its row; False where it has one that is finished, cancelled, taken over or further on.
 
     One that nobody told of it (the answer of a commit was lost) is given it again.
     """
@@ -47,7 +47,7 @@ async def add(tx: Transaction, upload: Upload) -> bool:
         ON CONFLICT (id) DO UPDATE
            SET position = excluded.position, epoch = excluded.epoch, state = excluded.state, boot = excluded.boot,
                touched_at = excluded.touched_at, digest = excluded.digest
-         WHERE uploads.epoch = :before AND uploads.digest IS NULL
+         WHERE uploads.epoch = :before AND uploads.digest IS NULL AND uploads.position <= excluded.position
         """,
         id=upload.id,
         repository=upload.repository,

@@ -68,7 +68,7 @@ class Uploads:
 
     def takes_whole(self, size: int | None) -> bool:
         """Whether `push` takes a blob of that size."""
-        return size is not None and size <= self._inline
+        return size is not None and 0 < size <= self._inline
 
     async def push(self, upload: Upload, digest: Digest, content: bytes, *, actor: Actor, told: bool = True) -> None:
         """A small blob in one step, for a session that has no bytes; `told` as with `receive`.
@@ -80,8 +80,9 @@ class Uploads:
             raise BlobTooLarge(f"at most {limit} bytes")
         actual = f"{digest.algorithm}:{hashlib.new(digest.algorithm, content).hexdigest()}"
         if actual != digest:
-            if told:
-                await self._database.write(partial(rows.cancel, upload=upload), durable=False)
+            if told:  # by its one writer: where another request writes, this one is told so
+                async with self.receive(upload.repository, upload.id) as receiving:
+                    await receiving.drop()
             raise DigestMismatch(f"{digest} was given, the content has {actual}")
         known = await self._database.read(lambda tx: blob_rows.stored(tx, digest))
         sound = known is not None and await is_sound(self._store, known)
@@ -91,8 +92,8 @@ class Uploads:
             if current is None or (current == known and not sound):
                 await blob_rows.put(tx, Blob(digest, len(content), in_row(digest)), content=content)
             await _hold(tx, upload.repository, digest, actor)
-            if told and not await rows.finish(tx, upload, digest):
-                raise UploadUnknown(upload.id)
+            if told:
+                await _finish(tx, upload, digest)
 
         await self._database.write(write)
 
@@ -149,10 +150,10 @@ class Uploads:
             for upload in retired:
                 await rows.forget(tx, upload)
 
-        await self._clear_away(self._oldest_ticket())
         if not await self._database.read(
             lambda tx: rows.any_expired(tx, idle_before=idle_before, finished_before=finished_before)
         ):
+            await self._clear_away(self._oldest_ticket() - _HOUR)
             return 0
         # Theirs no more before their bytes go: whoever comes back just now is told 404, not 202.
         retired = await self._database.write(retire, durable=False)
@@ -315,8 +316,7 @@ class Receiving:
         if new.key is not None and (current is None or current == new.known):
             await blob_rows.put(tx, Blob(new.digest, new.size, new.key), content=new.content)
         await _hold(tx, self._upload.repository, new.digest, actor)
-        if not await rows.finish(tx, self._upload, new.digest):
-            raise UploadUnknown(self._upload.id)
+        await _finish(tx, self._upload, new.digest)
         kept = await blob_rows.stored(tx, new.digest)
         return kept.key if kept else None
 
@@ -357,6 +357,21 @@ async def _hold(tx: Transaction, repository: RepositoryName, digest: Digest, act
     repository_id = await repositories.ensure(tx, repository)
     if await blob_rows.hold(tx, repository_id, digest):
         await events.record(tx, "blob.pushed", repository_id, actor, after=digest)
+
+
+async def _finish(tx: Transaction, upload: Upload, digest: Digest) -> None:
+    """Ends a session with what it became; harmless where it became that already.
+
+    Raises UploadUnknown, and UploadOutOfOrder where another request had bytes accepted meanwhile.
+    """
+    if await rows.finish(tx, upload, digest):
+        return
+    current = await rows.find(tx, upload.id)
+    if current is not None and current.digest == digest:
+        return
+    if current is not None and current.digest is None and current.epoch == upload.epoch:
+        raise UploadOutOfOrder(upload.id, current.offset)
+    raise UploadUnknown(upload.id)
 
 
 async def is_sound(store: BlobStore, blob: Blob) -> bool:

@@ -55,7 +55,7 @@ class Layout:
         for leaf in os.scandir(self.uploads):
             if leaf.is_dir():
                 with os.scandir(leaf) as files:
-                    found.update(file.name.partition(".")[0] for file in files if file.stat().st_mtime < moment)
+                    found.update(file.name.partition(".")[0] for file in files if _older(file, moment))
         named = [name for name in found if _SESSION.fullmatch(name)]
         # Any of them: those that are kept must not stand before those that are not.
         return random.sample(named, min(len(named), _LISTED_MAX))
@@ -98,6 +98,13 @@ class Layout:
             os.fsync(file.fileno())
         draft.rename(marker)
         sync_directory(str(self.root))
+
+
+def _older(file: os.DirEntry[str], moment: float) -> bool:
+    try:
+        return file.stat().st_mtime < moment
+    except FileNotFoundError:  # it ended meanwhile
+        return False
 
 
 def sync_directory(path: str) -> None:
