@@ -125,6 +125,21 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await answer(send, told.encode() + body)
 
 
+def echo_after(event: asyncio.Event) -> App:
+    async def later(scope: Scope, receive: Receive, send: Send) -> None:
+        await event.wait()
+        await echo(scope, receive, send)
+
+    return later
+
+
+async def slow_first(scope: Scope, receive: Receive, send: Send) -> None:
+    """As `echo`, and slow for /a."""
+    if scope["raw_path"] == b"/a":
+        await asyncio.sleep(0.05)
+    await echo(scope, receive, send)
+
+
 async def telling(_: Scope, receive: Receive, send: Send) -> None:
     """Answers with how the body ended."""
     message = await receive()
@@ -142,11 +157,6 @@ LAST = b"GET /z HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
 
 async def test_requests_that_come_together_are_answered_in_turn() -> None:
-    async def slow_first(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["raw_path"] == b"/a":
-            await asyncio.sleep(0.05)
-        await echo(scope, receive, send)
-
     async with serving(slow_first) as front:
         got = await front.ask(GET + b"PUT /b HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc" + GET * 20 + LAST)
 
@@ -171,11 +181,6 @@ async def test_a_body_comes_whole_whatever_its_pieces() -> None:
 
 @pytest.mark.parametrize("expecting", [b"", b"Expect: 100-continue\r\n"])
 async def test_a_body_that_comes_after_its_head_was_read_ahead(expecting: bytes) -> None:
-    async def slow_first(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["raw_path"] == b"/a":
-            await asyncio.sleep(0.05)
-        await echo(scope, receive, send)
-
     async with serving(slow_first) as front, front.client() as client:
         client.send(GET + b"PUT /b HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n" + expecting + b"\r\n")
         await client.head()
@@ -212,11 +217,7 @@ async def test_many_requests_in_one_read_are_no_long_head() -> None:
 async def test_small_pieces_that_nobody_takes_cost_no_more_than_large_ones() -> None:
     taken = asyncio.Event()
 
-    async def later(scope: Scope, receive: Receive, send: Send) -> None:
-        await taken.wait()
-        await echo(scope, receive, send)
-
-    async with serving(later) as front, front.client() as client:
+    async with serving(echo_after(taken)) as front, front.client() as client:
         client.send(b"PUT /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
         client.send(b"2\r\nab\r\n" * 200_000 + b"0\r\n\r\n")
         await asyncio.sleep(0.3)
@@ -247,11 +248,7 @@ async def test_nothing_begins_on_a_connection_that_has_ended() -> None:
 async def test_a_body_that_nobody_takes_waits_with_its_client() -> None:
     taken = asyncio.Event()
 
-    async def later(scope: Scope, receive: Receive, send: Send) -> None:
-        await taken.wait()
-        await echo(scope, receive, send)
-
-    async with serving(later) as front, front.client() as client:
+    async with serving(echo_after(taken)) as front, front.client() as client:
         client.send(b"PUT /b HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (64 * MIB))
         client.send(bytes(64 * MIB))
         with pytest.raises(TimeoutError):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pierhead.asgi.types import App
 from pierhead.http1.exchange import Exchange
+from pierhead.jobs import finished
 
 if TYPE_CHECKING:
     from pierhead.http1.connection import Connection
@@ -56,13 +57,7 @@ class House:
         task.add_done_callback(self._tasks.discard)
 
     async def in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
-        """Waits for it to its end even when cancelled: what it uses must stay open."""
-        job = self.loop.run_in_executor(self._sending, call, *arguments)
-        try:
-            return await asyncio.shield(job)
-        except asyncio.CancelledError:
-            await asyncio.wait([job])
-            raise
+        return await finished(self.loop.run_in_executor(self._sending, call, *arguments))
 
     def tick(self) -> None:
         """To be called once a second."""

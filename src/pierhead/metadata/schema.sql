@@ -104,18 +104,6 @@ CREATE TABLE events (
 );
 CREATE INDEX events_by_repository ON events (repository_id, id);
 
--- The bytes of small blobs: a file of its own, and two syncs, would cost more than they do.
-CREATE TABLE blob_contents (
-    digest  TEXT NOT NULL PRIMARY KEY REFERENCES blobs (digest) ON DELETE CASCADE,
-    content BLOB NOT NULL
-);
-
--- What all processes know and nobody else does.
-CREATE TABLE secrets (
-    name  TEXT NOT NULL PRIMARY KEY,
-    value BLOB NOT NULL
-) WITHOUT ROWID;
-
 -- An upload session: `position` is how many bytes were accepted, `state` the hash of them.
 -- Once finished it is remembered by its digest, so that a repeated PUT is answered.
 CREATE TABLE uploads (

@@ -11,10 +11,11 @@ from functools import partial
 from pierhead.blobs.files.layout import Layout, key_of
 from pierhead.blobs.files.rehash import rehash
 from pierhead.blobs.files.staged import Staged
-from pierhead.blobs.files.work import Work, ended, finished, storage_errors
+from pierhead.blobs.files.work import Work, storage_errors
 from pierhead.blobs.hashing import Hash, Hashes
 from pierhead.blobs.store import Accepted
 from pierhead.errors import UploadUnknown
+from pierhead.jobs import ended, finished
 from pierhead.models import Digest, Upload
 
 Frame = bytes | bytearray

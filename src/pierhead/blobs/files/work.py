@@ -1,7 +1,6 @@
 """Where blocking calls run: two bounded pools, so that syncs and hashing do not hold each other up.
 
-Also how their failures read (`storage_errors`), how long they took (`Observe`), and that they are
-always waited for: a file must not be closed under a thread that still uses it.
+Also how their failures read (`storage_errors`), and how long they took (`Observe`).
 """
 
 import asyncio
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from pierhead.errors import StorageFailed, StorageFull
+from pierhead.jobs import finished
 
 # Operation, seconds, bytes, whether it went well. Called from any thread.
 Observe = Callable[[str, float, int, bool], None]
@@ -88,26 +88,3 @@ class Work:
             return result
         finally:
             self.observe(operation, time.perf_counter() - started, size, well)
-
-
-async def finished(job: asyncio.Future[T]) -> T:
-    """Waits for a job to its end, even when cancelled meanwhile."""
-    try:
-        return await asyncio.shield(job)
-    except asyncio.CancelledError:
-        await ended(job)
-        raise
-
-
-async def ended(job: asyncio.Future[T]) -> None:
-    """Waits until a job is over, whatever became of it."""
-    cancelled: asyncio.CancelledError | None = None
-    while not job.done():
-        try:
-            await asyncio.wait([job])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if not job.cancelled():
-        job.exception()  # Seen here, so that nobody warns that it never was.
-    if cancelled:
-        raise cancelled

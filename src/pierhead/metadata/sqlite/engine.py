@@ -12,17 +12,6 @@ import apsw
 from pierhead.errors import ConfigurationError, MetadataUnavailable, PierheadError, StorageFull
 
 SCHEMA_VERSION = 2
-# What a database of schema 1 lacks.
-_SECOND = """
-CREATE TABLE blob_contents (
-    digest TEXT NOT NULL PRIMARY KEY REFERENCES blobs (digest) ON DELETE CASCADE,
-    content BLOB NOT NULL
-);
-CREATE TABLE secrets (
-    name TEXT NOT NULL PRIMARY KEY,
-    value BLOB NOT NULL
-) WITHOUT ROWID;
-"""
 APPLICATION_ID = 0x50494552  # PIER, at its place in the file's header
 BUSY_MILLISECONDS = 30_000
 PAGE_CACHE_KIB = 16 * 1024
@@ -123,19 +112,24 @@ def _create(connection: apsw.Connection, path: Path) -> None:
     if found == 0:
         if connection.execute("SELECT count(*) FROM sqlite_schema").get:
             raise ConfigurationError([f"{path} is a database of another program; choose another server.data"])
-        connection.execute(files("pierhead.metadata").joinpath("schema.sql").read_text())
+        connection.execute(_text("schema.sql"))
+        connection.execute(_text("schema_2.sql"))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     elif connection.pragma("application_id") != APPLICATION_ID:
         raise ConfigurationError([f"{path} is a database of another program; choose another server.data"])
     elif found == 1:
-        connection.execute(_SECOND)
+        connection.execute(_text("schema_2.sql"))
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     elif found != SCHEMA_VERSION:
         raise ConfigurationError(
             [f"{path} has schema {found}, this program serves {SCHEMA_VERSION}; start the version that wrote it"]
         )
     connection.execute("COMMIT")
+
+
+def _text(name: str) -> str:
+    return files("pierhead.metadata").joinpath(name).read_text()
 
 
 def _use_log(connection: apsw.Connection) -> None:
