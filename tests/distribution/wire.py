@@ -193,8 +193,8 @@ def nothing_stored(server: Running) -> Iterator[None]:
     """No row, no blob, no session and no staged byte more or less after the block, and the server serves."""
     before = Ledger.of(server)
     yield
-    wait_until(lambda: Ledger.of(server) == before, 3)
-    assert Ledger.of(server) == before
+    # One look decides: a client that vanished may still be seen to between two.
+    assert wait_until(lambda: Ledger.of(server) == before, 3)
     assert httpx.get(f"{server.url}/v2/", timeout=10).status_code == 200
     assert server.process.poll() is None
 
