@@ -227,15 +227,16 @@ class Client:
         path = f"/v2/{session.repository}/blobs/uploads/{session.id}"
         offset: int = self.journal.held[key]
         content = self.journal.contents[session.digest].bytes
-        end = min(session.size, offset + max(1, self._random.randrange(session.size + session.size // 2)))
-        if end == session.size and self._random.random() < 0.7:
+        # Never one byte at first: `Range: 0-0` stands for no byte and for one, so a doubt could not be settled.
+        end = min(session.size, offset + max(2, self._random.randrange(session.size + session.size // 2)))
+        if end == session.size and (end == 1 or self._random.random() < 0.7):
             changes: dict[Key, Value] = {key: None, ("blob", session.repository, session.digest): True}
             self._do(self._step("PUT", f"{path}?digest={session.digest}", 201, changes, body=content[offset:]))
             return
         headers = {"content-range": f"{offset}-{end - 1}"} if end > offset and self._random.random() < 0.5 else {}
         answer = self._do(self._step("PATCH", path, 202, {key: end}, body=content[offset:end], headers=headers))
         assert answer is not None
-        assert answer.offset in {end, end - 1 if end == 1 else end}
+        assert answer.offset == end
 
     def _cancel_session(self) -> None:
         session = self._session()
