@@ -128,6 +128,15 @@ def in_row(digest: Digest) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A part of an unfinished upload that an object store took."""
+
+    number: int  # from 1; has one writer for ever
+    size: int  # bytes
+    tag: str  # what the store called it: completion names it, so that no other part can take its place
+
+
+@dataclass(frozen=True, slots=True)
 class Upload:
     """An upload session as its row has it."""
 
@@ -141,6 +150,8 @@ class Upload:
     touched_at: int = 0  # microseconds since 1970, UTC
     digest: Digest | None = None  # set once finished
     saved: bool = True  # whether it has a row: a session gets one with its first bytes
+    writer: str | None = None  # the request that writes now, where the store has no lock of its own
+    notes: str | None = field(default=None, repr=False)  # what the store keeps of it, in its own words
 
     @property
     def cancelled(self) -> bool:

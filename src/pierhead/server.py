@@ -8,16 +8,14 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
-from pierhead import __version__, worker
+from pierhead import __version__, backends, worker
 from pierhead.access.authenticator import Access
 from pierhead.asgi.cors import Cors
 from pierhead.asgi.types import App, Receive, Scope, Send
-from pierhead.blobs.files import FileStore
 from pierhead.distribution.app import Distribution
 from pierhead.distribution.face import Face
 from pierhead.errors import PierheadError
 from pierhead.metadata.sqlite import engine
-from pierhead.metadata.sqlite.database import SqliteDatabase
 from pierhead.metadata.sqlite.writer import Commit
 from pierhead.observability import logs, tracing
 from pierhead.observability.metrics import Metrics
@@ -70,19 +68,16 @@ class Server:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         settings = self._settings
-        data = settings.server.data
         log_format = logs.resolve(settings.log.format)
         observability = await stack.enter_async_context(
             Observability(access=settings.log.access, format=log_format, shared=worker.metrics_directory())
         )
         metrics = observability.metrics
-        database = await stack.enter_async_context(
-            SqliteDatabase(data / "pierhead.db", remembered=settings.cache.rows, observe=_observer(metrics))
-        )
+        database = await stack.enter_async_context(backends.database(settings, _observer(metrics)))
         metrics.wal_bytes.watch(database.log_length)
         observability.folds.append(lambda: metrics.looked_up("rows", *database.take_lookups()))
         metrics.build.watch(lambda: 1, __version__, engine.version())
-        store = await stack.enter_async_context(FileStore(data, settings.storage, observe=metrics.stored))
+        store = await stack.enter_async_context(backends.store(settings, metrics.stored))
         access = stack.enter_context(Access(settings.access, metrics.authenticated))
         registry = Registry(database, store, settings)
         await stack.enter_async_context(_sweeping(registry.uploads))

@@ -10,7 +10,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -19,6 +19,8 @@ GIB = 1024 * MIB
 _UNITS = {"": 1, "KIB": KIB, "MIB": MIB, "GIB": GIB, "TIB": 1024 * GIB}
 _SIZE = re.compile(r"(\d{1,18}) ?([KMGT]iB)?", re.ASCII | re.IGNORECASE)
 _PUBLIC_URL = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?", re.ASCII | re.IGNORECASE)
+
+_STORAGE_URL = re.compile(r"(s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]{0,254}(/[A-Za-z0-9._/-]*)?|file:///.+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,18 @@ def _public_url(value: str) -> str:
     return trimmed
 
 
+def _database_url(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+        raise ValueError
+    return value
+
+
+def _storage_url(value: str) -> str:
+    if not _STORAGE_URL.fullmatch(value):
+        raise ValueError
+    return value
+
+
 def _printable(value: str) -> str:
     if not value or not value.isprintable() or " " in value:
         raise ValueError
@@ -73,6 +87,14 @@ PublicUrl = Annotated[str, AfterValidator(_public_url), Allowed("http://HOST[:PO
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 Networks = Annotated[
     tuple[Network, ...], BeforeValidator(_items), Allowed("a list of addresses or networks, such as 10.0.0.0/8")
+]
+DatabaseUrl = Annotated[
+    SecretStr, AfterValidator(_database_url), Allowed("postgresql://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE")
+]
+StorageUrl = Annotated[
+    str,
+    AfterValidator(_storage_url),
+    Allowed("s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///PATH"),
 ]
 Origin = Annotated[str, AfterValidator(lambda text: text if text == "*" else _public_url(text))]
 Origins = Annotated[
@@ -189,7 +211,11 @@ class UploadSettings(Section):
 
 
 class StorageSettings(Section):
-    """How bytes go to disk and come back."""
+    """Where the bytes are, and how they go there and come back."""
+
+    url: StorageUrl | None = Field(
+        default=None, description="Store that nodes share; without it files in `server.data`."
+    )
 
     batch_bytes: Bytes = Field(
         default=MIB, ge=64 * KIB, le=64 * MIB, description="Bytes hashed and written in one step."
@@ -208,6 +234,14 @@ class StorageSettings(Section):
     )
     allow_network_filesystem: bool = Field(
         default=False, description="Serve data from NFS, CIFS and the like: not safe."
+    )
+
+
+class DatabaseSettings(Section):
+    """Where the rows are."""
+
+    url: DatabaseUrl | None = Field(
+        default=None, description="PostgreSQL, for many nodes; without it SQLite in `server.data`."
     )
 
 
@@ -261,6 +295,7 @@ class Settings(Section):
     access: AccessSettings = AccessSettings()
     manifests: ManifestSettings = ManifestSettings()
     uploads: UploadSettings = UploadSettings()
+    database: DatabaseSettings = DatabaseSettings()
     storage: StorageSettings = StorageSettings()
     listing: ListingSettings = ListingSettings()
     cache: CacheSettings = CacheSettings()

@@ -17,7 +17,7 @@ from pierhead.blobs.files.staged import Staged
 from pierhead.errors import ConfigurationError, PierheadError, StorageFailed, StorageFull, UploadUnknown
 from pierhead.models import Upload
 from pierhead.settings import StorageSettings
-from tests.contracts.blob_store import finish, patch, pull, push, session
+from tests.contracts.blob_store import Row, finish, patch, pull, push, session
 
 pytestmark = pytest.mark.anyio
 
@@ -141,7 +141,7 @@ async def test_a_refused_session_leaves_no_empty_file(tmp_path: Path) -> None:
 
     async with FileStore(tmp_path, SETTINGS) as store:
         with pytest.raises(UploadUnknown):
-            async with store.append(upload, refresh):
+            async with store.append(upload, Row(refresh)):
                 pass
 
     assert names(tmp_path) == []

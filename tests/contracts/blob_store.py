@@ -4,14 +4,15 @@ A store of another kind becomes one more entry of STORES.
 """
 
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pierhead.blobs.files import FileStore
 from pierhead.blobs.store import BlobStore
-from pierhead.models import RepositoryName, Upload
+from pierhead.models import Part, RepositoryName, Upload
 from pierhead.settings import StorageSettings
 
 Opens = Callable[[Path], AbstractAsyncContextManager[BlobStore]]
@@ -21,6 +22,21 @@ Opens = Callable[[Path], AbstractAsyncContextManager[BlobStore]]
 async def files(folder: Path) -> AsyncIterator[BlobStore]:
     async with FileStore(folder, StorageSettings(min_free_bytes=0)) as store:
         yield store
+
+
+class Row:
+    """The `Ledger` of a session whose row is what `find` says."""
+
+    def __init__(self, find: Callable[[], Coroutine[Any, Any, Upload]]) -> None:
+        self.refresh = find
+        self.notes: list[str] = []
+        self.taken: list[Part] = []
+
+    async def note(self, notes: str) -> None:
+        self.notes.append(notes)
+
+    async def parts(self) -> list[Part]:
+        return self.taken
 
 
 STORES: dict[str, Opens] = {"files": files}

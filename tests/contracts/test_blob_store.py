@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pierhead.blobs.store import BlobStore
 from pierhead.errors import BlobMissing, StorageFailed, UploadBusy, UploadUnknown
 from pierhead.models import Upload
-from tests.contracts.blob_store import STORES, Opens, finish, patch, pull, push, session
+from tests.contracts.blob_store import STORES, Opens, Row, finish, patch, pull, push, session
 
 pytestmark = pytest.mark.anyio
 
@@ -281,7 +281,7 @@ async def test_the_row_read_under_the_lock_is_the_one_used(store: BlobStore) -> 
     async def refresh() -> Upload:
         return upload
 
-    async with store.append(stale, refresh) as appender:
+    async with store.append(stale, Row(refresh)) as appender:
         assert appender.offset == 5
 
 
@@ -292,7 +292,7 @@ async def test_a_session_taken_over_meanwhile_is_opened_in_its_new_epoch(store: 
     async def refresh() -> Upload:
         return replace(upload, epoch=1)
 
-    async with store.append(upload, refresh) as appender:
+    async with store.append(upload, Row(refresh)) as appender:
         await appender.write(b"6")
         key = await appender.commit(await appender.digest("sha256"))
 
@@ -307,7 +307,7 @@ async def test_a_refusal_by_the_row_frees_the_session(store: BlobStore) -> None:
         raise UploadUnknown(upload.id)
 
     with pytest.raises(UploadUnknown):
-        async with store.append(upload, refresh):
+        async with store.append(upload, Row(refresh)):
             pass
 
     assert (await patch(store, upload, b"1")).offset == 1

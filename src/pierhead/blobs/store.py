@@ -4,12 +4,12 @@ A key is written once and never reused, so that a late removal can never hit new
 Which digest has which key is a row's business (`metadata`), never read from here.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from pierhead.models import Digest, Upload
+from pierhead.models import Digest, Part, Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,27 @@ class Accepted:
     offset: int  # bytes
     state: bytes | None  # of the hash of [0, offset)
     boot: str  # boot id of the machine that wrote them; another one means that they must be read again
+    notes: str | None = None  # the store's own, for the session's row: see `Upload.notes`
+    parts: tuple[Part, ...] = ()  # that the store took since the last time
+
+
+class Ledger(Protocol):
+    """The session's row, as a store may use it while it appends.
+
+    Every method raises UploadUnknown where the session was taken over, finished or cancelled.
+    """
+
+    async def refresh(self) -> Upload:
+        """The row as it is now."""
+        ...
+
+    async def note(self, notes: str) -> None:
+        """Keeps what the store is about to do, before it does it."""
+        ...
+
+    async def parts(self) -> list[Part]:
+        """Those that were accepted, in the order of their numbers."""
+        ...
 
 
 class Appender(Protocol):
@@ -84,12 +105,10 @@ class Reader(Protocol):
 class BlobStore(Protocol):
     """Bytes. Every method raises StorageFailed where the store does, StorageFull where it is full."""
 
-    def append(
-        self, upload: Upload, refresh: Callable[[], Awaitable[Upload]] | None = None
-    ) -> AbstractAsyncContextManager[Appender]:
+    def append(self, upload: Upload, ledger: Ledger | None = None) -> AbstractAsyncContextManager[Appender]:
         """Opens a staged upload at `upload.offset` for its only writer; staged bytes past it are discarded.
 
-        `refresh` is asked for the session's row once no other writer can move it, and that row is used
+        `ledger` is asked for the session's row once no other writer can move it, and that row is used
         instead of `upload`. Restores the hash from `upload.state`; reads the staged bytes again where there
         is none or where `upload.boot` is of an earlier boot (raises UploadUnknown unless they are what the
         state says). Raises UploadBusy while another request writes, UploadUnknown where the staged bytes are gone.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pierhead.asgi.types import App
 from pierhead.http1.exchange import Exchange
-from pierhead.jobs import finished
+from pierhead.threads import finished
 
 if TYPE_CHECKING:
     from pierhead.http1.connection import Connection

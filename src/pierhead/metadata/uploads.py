@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from pierhead.metadata.clock import now
 from pierhead.metadata.database import Row, Transaction
-from pierhead.models import Digest, RepositoryName, Upload
+from pierhead.models import Digest, Part, RepositoryName, Upload
 
-_COLUMNS = "id, repository, algorithm, position, epoch, state, boot, touched_at, digest"
+_COLUMNS = "id, repository, algorithm, position, epoch, state, boot, touched_at, digest, writer, notes"
 _CANCELLED = -1  # an epoch that no writer has
 # Said so that the index on touched_at finds them: nothing is kept for longer than an idle session or a finished one.
 _EXPIRED = """
@@ -16,7 +16,7 @@ _EXPIRED = """
 
 
 def _upload(row: Row) -> Upload:
-    identity, repository, algorithm, position, epoch, state, boot, touched_at, digest = row
+    identity, repository, algorithm, position, epoch, state, boot, touched_at, digest, writer, notes = row
     return Upload(
         id=identity,
         repository=RepositoryName(repository),
@@ -27,6 +27,8 @@ def _upload(row: Row) -> Upload:
         boot=boot,
         touched_at=touched_at,
         digest=Digest(digest) if digest else None,
+        writer=writer,
+        notes=notes,
     )
 
 
@@ -43,10 +45,11 @@ async def add(tx: Transaction, upload: Upload) -> bool:
     changed = await tx.execute(
         f"""
         INSERT INTO uploads ({_COLUMNS})
-        VALUES (:id, :repository, :algorithm, :position, :epoch, :state, :boot, :touched_at, :digest)
+        VALUES (:id, :repository, :algorithm, :position, :epoch, :state, :boot, :touched_at, :digest, :writer, :notes)
         ON CONFLICT (id) DO UPDATE
            SET position = excluded.position, epoch = excluded.epoch, state = excluded.state, boot = excluded.boot,
-               touched_at = excluded.touched_at, digest = excluded.digest
+               touched_at = excluded.touched_at, digest = excluded.digest, writer = excluded.writer,
+               notes = excluded.notes
          WHERE uploads.epoch = :before AND uploads.digest IS NULL AND uploads.position <= excluded.position
         """,
         id=upload.id,
@@ -58,6 +61,8 @@ async def add(tx: Transaction, upload: Upload) -> bool:
         boot=upload.boot,
         touched_at=now(),
         digest=upload.digest,
+        writer=upload.writer,
+        notes=upload.notes,
         before=max(0, upload.epoch),
     )
     return changed > 0
@@ -69,7 +74,8 @@ async def advance(tx: Transaction, upload: Upload) -> bool:
         return await add(tx, upload)
     changed = await tx.execute(
         """
-        UPDATE uploads SET position = :position, state = :state, boot = :boot, touched_at = :moment
+        UPDATE uploads
+           SET position = :position, state = :state, boot = :boot, notes = :notes, touched_at = :moment
          WHERE id = :id AND epoch = :epoch AND digest IS NULL
         """,
         id=upload.id,
@@ -77,9 +83,18 @@ async def advance(tx: Transaction, upload: Upload) -> bool:
         position=upload.offset,
         state=upload.state,
         boot=upload.boot,
+        notes=upload.notes,
         moment=now(),
     )
     return changed > 0
+
+
+async def parts(tx: Transaction, upload: Upload) -> list[Part]:
+    """The accepted parts of an upload into an object store, in the order of their numbers."""
+    rows = await tx.fetch_all(
+        "SELECT number, size, tag FROM upload_parts WHERE upload_id = :id ORDER BY number", id=upload.id
+    )
+    return [Part(*row) for row in rows]
 
 
 async def next_epoch(tx: Transaction, upload: Upload) -> bool:

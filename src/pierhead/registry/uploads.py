@@ -9,7 +9,7 @@ Rules
 
 import hashlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,7 +31,7 @@ from pierhead.metadata import uploads as rows
 from pierhead.metadata.clock import now
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.secrets import shared
-from pierhead.models import Actor, Blob, Digest, RepositoryName, Upload, in_row
+from pierhead.models import Actor, Blob, Digest, Part, RepositoryName, Upload, in_row
 from pierhead.registry.tickets import Tickets
 from pierhead.settings import UploadSettings
 
@@ -105,23 +105,17 @@ class Uploads:
 
         Raises UploadUnknown, UploadBusy, UploadOutOfOrder.
         """
-        upload = await self._open(repository, upload_id)
-
-        async def refresh() -> Upload:
-            nonlocal upload
-            upload = await self._open(repository, upload_id)
-            return upload
-
+        session = _Session(self._database, await self._open(repository, upload_id), self._open)
         async with AsyncExitStack() as stack:
             try:
-                appender = await stack.enter_async_context(self._store.append(upload, refresh))
+                appender = await stack.enter_async_context(self._store.append(session.upload, session))
             except UploadBusy:
-                upload = await self._take_over(upload)
-                appender = await stack.enter_async_context(self._store.append(upload, refresh))
+                session.upload = await self._take_over(session.upload)
+                appender = await stack.enter_async_context(self._store.append(session.upload, session))
             if start is not None and start != appender.offset:
                 raise UploadOutOfOrder(upload_id, appender.offset)
-            receiving = self._receiving(upload, appender, told=told)
-            if now() - upload.touched_at > _HEARTBEAT_SECONDS * 1_000_000:
+            receiving = self._receiving(session.upload, appender, told=told)
+            if now() - session.upload.touched_at > _HEARTBEAT_SECONDS * 1_000_000:
                 await receiving.show_life()
             yield receiving
 
@@ -171,16 +165,11 @@ class Uploads:
 
     async def _verified(self, upload: Upload) -> Upload:
         """The session after a look at its bytes. Raises UploadUnknown where they are not those accepted."""
-
-        async def refresh() -> Upload:
-            nonlocal upload
-            upload = await self._open(upload.repository, upload.id)
-            return upload
-
+        session = _Session(self._database, upload, self._open)
         try:
-            async with self._store.append(upload, refresh) as appender:
-                receiving = self._receiving(upload, appender)
-                before = upload.boot
+            async with self._store.append(upload, session) as appender:
+                receiving = self._receiving(session.upload, appender)
+                before = session.upload.boot
                 confirmed = await receiving.look()
                 self._boot = confirmed.boot
                 return confirmed if confirmed.boot == before else await receiving.accept()
@@ -220,6 +209,30 @@ class Uploads:
         """No row, not even that of a session that ended, goes while its ticket still counts."""
         hours = min(self._settings.idle_expiry_hours, self._settings.finished_hours)
         return now() - int(hours * _HOUR)
+
+
+class _Session:
+    """The `Ledger` of one request."""
+
+    def __init__(
+        self, database: Database, upload: Upload, find: Callable[[RepositoryName, str], Awaitable[Upload]]
+    ) -> None:
+        self._database = database
+        self._find = find
+        self.upload = upload
+
+    async def refresh(self) -> Upload:
+        self.upload = await self._find(self.upload.repository, self.upload.id)
+        return self.upload
+
+    async def note(self, notes: str) -> None:
+        noted = replace(self.upload, notes=notes)
+        if not await self._database.write(lambda tx: rows.advance(tx, noted), durable=False):
+            raise UploadUnknown(self.upload.id)
+        self.upload = replace(noted, saved=True)
+
+    async def parts(self) -> list[Part]:
+        return await self._database.read(lambda tx: rows.parts(tx, self.upload))
 
 
 class Receiving:

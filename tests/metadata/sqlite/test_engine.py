@@ -63,15 +63,18 @@ def test_the_schema_of_a_later_version_is_refused_and_left_alone(tmp_path: Path)
     assert path.read_bytes() == before
 
 
-def test_a_database_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", range(1, engine.SCHEMA_VERSION))
+def test_a_database_of_an_earlier_schema_is_brought_up_to_date(tmp_path: Path, version: int) -> None:
     path, fresh = tmp_path / "pierhead.db", tmp_path / "fresh.db"
+    connection = engine.connect(path)
+    for step in engine.STEPS[:version]:
+        connection.execute(engine.step_text(step))
+    connection.pragma("application_id", engine.APPLICATION_ID)
+    connection.pragma("user_version", version)
+    connection.close()
+
     for one in (path, fresh):
         engine.prepare(one)
-    connection = engine.connect(path)
-    connection.execute("DROP TABLE secrets; DROP TABLE blob_contents")
-    connection.pragma("user_version", 1)
-    connection.close()
-    engine.prepare(path)
 
     assert schema(path) == schema(fresh)
 

@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -17,12 +17,10 @@ from pierhead.blobs.files.staged import Staged
 from pierhead.blobs.files.takeover import lock, take_over
 from pierhead.blobs.files.work import Observe, Work, storage_errors, unobserved
 from pierhead.blobs.hashing import Hashes
-from pierhead.blobs.store import Appender, Reader
+from pierhead.blobs.store import Appender, Ledger, Reader
 from pierhead.errors import BlobMissing, StorageFull, UploadBusy, UploadUnknown
 from pierhead.models import Upload
 from pierhead.settings import StorageSettings
-
-Refresh = Callable[[], Awaitable[Upload]]
 
 # A staged file can be forgotten, or its session taken over, between its row and its lock.
 _TRIES = 3
@@ -61,8 +59,8 @@ class FileStore:
         await self._work.close()
 
     @asynccontextmanager
-    async def append(self, upload: Upload, refresh: Refresh | None = None) -> AsyncIterator[Appender]:
-        staged, upload = await self._locked(upload, refresh)
+    async def append(self, upload: Upload, ledger: Ledger | None = None) -> AsyncIterator[Appender]:
+        staged, upload = await self._locked(upload, ledger)
         try:
             appender = await self._appender(staged, upload)
             try:
@@ -103,13 +101,13 @@ class FileStore:
     async def ping(self) -> None:
         await self._work.syncing("ping", 0, self._try_disk)
 
-    async def _locked(self, upload: Upload, refresh: Refresh | None) -> tuple[Staged, Upload]:
+    async def _locked(self, upload: Upload, ledger: Ledger | None) -> tuple[Staged, Upload]:
         """The staged file under its lock, and the session's row as it was read under it."""
         for _ in range(_TRIES):
             staged = self._staged(self._layout.staged(upload))
             try:
                 await self._work.directory("lock", 0, partial(lock, staged, upload, create=upload.offset == 0))
-                current = await _refreshed(staged, refresh) if refresh else upload
+                current = await _refreshed(staged, ledger) if ledger else upload
             except BaseException:
                 staged.close()
                 raise
@@ -162,9 +160,9 @@ class FileStore:
             )
 
 
-async def _refreshed(staged: Staged, refresh: Refresh) -> Upload:
+async def _refreshed(staged: Staged, ledger: Ledger) -> Upload:
     try:
-        return await refresh()
+        return await ledger.refresh()
     except UploadUnknown:
         # Made by the lock, for a session that ended just before.
         with storage_errors("discard"):

@@ -15,8 +15,8 @@ from pierhead.blobs.files.work import Work, storage_errors
 from pierhead.blobs.hashing import Hash, Hashes
 from pierhead.blobs.store import Accepted
 from pierhead.errors import UploadUnknown
-from pierhead.jobs import ended, finished
 from pierhead.models import Digest, Upload
+from pierhead.threads import ended, finished
 
 Frame = bytes | bytearray
 Put = Callable[[], None]

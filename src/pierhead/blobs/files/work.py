@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from pierhead.errors import StorageFailed, StorageFull
-from pierhead.jobs import finished
+from pierhead.threads import finished
 
 # Operation, seconds, bytes, whether it went well. Called from any thread.
 Observe = Callable[[str, float, int, bool], None]

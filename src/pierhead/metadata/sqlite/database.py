@@ -22,12 +22,12 @@ T = TypeVar("T")
 _ABSENT = object()
 
 
-def _ignore(_: Commit) -> None:
+def ignore(_: Commit) -> None:
     pass
 
 
 class SqliteDatabase:
-    def __init__(self, path: Path, *, remembered: int = 65_536, observe: Callable[[Commit], None] = _ignore) -> None:
+    def __init__(self, path: Path, *, remembered: int = 65_536, observe: Callable[[Commit], None] = ignore) -> None:
         self._path = path
         self._limit = remembered
         self._observe = observe

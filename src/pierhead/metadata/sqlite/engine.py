@@ -11,7 +11,9 @@ import apsw
 
 from pierhead.errors import ConfigurationError, MetadataUnavailable, PierheadError, StorageFull
 
-SCHEMA_VERSION = 2
+# What each version of the schema adds to the one before.
+STEPS = ("schema.sql", "schema_2.sql", "schema_3.sql")
+SCHEMA_VERSION = len(STEPS)
 APPLICATION_ID = 0x50494552  # PIER, at its place in the file's header
 BUSY_MILLISECONDS = 30_000
 PAGE_CACHE_KIB = 16 * 1024
@@ -112,23 +114,20 @@ def _create(connection: apsw.Connection, path: Path) -> None:
     if found == 0:
         if connection.execute("SELECT count(*) FROM sqlite_schema").get:
             raise ConfigurationError([f"{path} is a database of another program; choose another server.data"])
-        connection.execute(_text("schema.sql"))
-        connection.execute(_text("schema_2.sql"))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     elif connection.pragma("application_id") != APPLICATION_ID:
         raise ConfigurationError([f"{path} is a database of another program; choose another server.data"])
-    elif found == 1:
-        connection.execute(_text("schema_2.sql"))
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    elif found != SCHEMA_VERSION:
+    elif found > SCHEMA_VERSION:
         raise ConfigurationError(
             [f"{path} has schema {found}, this program serves {SCHEMA_VERSION}; start the version that wrote it"]
         )
+    for version, step in enumerate(STEPS[found:], found + 1):
+        connection.execute(step_text(step))
+        connection.execute(f"PRAGMA user_version = {version}")
     connection.execute("COMMIT")
 
 
-def _text(name: str) -> str:
+def step_text(name: str) -> str:
     return files("pierhead.metadata").joinpath(name).read_text()
 
 
