@@ -1,13 +1,11 @@
 import asyncio
 import fcntl
 import os
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import apsw
 import pytest
 
 from pierhead.errors import Busy, MetadataUnavailable
@@ -109,57 +107,6 @@ async def test_an_observer_that_fails_costs_nobody_the_answer(path: Path) -> Non
         await database.write(partial(put, name="b"))
 
         assert await database.read(names) == ["a", "b"]
-
-
-async def test_the_log_stays_short_under_a_long_load(
-    path: Path, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writer, "LOG_MAX_BYTES", 8 * 1024 * 1024)
-    longest = 0
-    for number in range(300):
-        await database.write(partial(fill, start=number * 500, count=500), durable=False)
-        # Reads all the while, as a server's do.
-        await database.read(partial(exists, name="no"))
-        longest = max(longest, database.log_length())
-
-    assert longest < 12 * 1024 * 1024
-
-
-async def test_the_log_grows_with_a_lagging_reader_and_is_cut_once_that_is_done(
-    path: Path, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writer, "LOG_MAX_BYTES", 2 * 1024 * 1024)
-    monkeypatch.setattr(writer, "LOG_PAUSE_SECONDS", 0.05)
-    lagging = apsw.Connection(str(path))
-    lagging.execute("BEGIN")
-    lagging.execute("SELECT count(*) FROM projects").fetchall()
-    began = time.monotonic()
-    for number in range(60):
-        await database.write(partial(fill, start=number * 500, count=500), durable=False)
-    with_reader, seconds = database.log_length(), time.monotonic() - began
-    lagging.execute("COMMIT")
-    lagging.close()
-    await asyncio.sleep(0.1)
-    await database.write(partial(put, name="a"))
-
-    assert with_reader > 4 * 1024 * 1024
-    assert seconds < 20
-    assert database.log_length() == 0
-    assert len(await database.read(names)) == 30_001
-
-
-async def test_a_log_that_cannot_be_cut_fails_no_commit(
-    path: Path, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writer, "LOG_MAX_BYTES", 0)
-
-    def fail(connection: apsw.Connection, size: int) -> None:
-        raise apsw.FullError
-
-    monkeypatch.setattr(database._writer._bound, "_restart", fail)
-    await database.write(partial(put, name="a"))
-
-    assert await database.read(names) == ["a"]
 
 
 async def test_idle_polling_writes_nothing(path: Path, database: SqliteDatabase) -> None:

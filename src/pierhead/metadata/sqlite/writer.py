@@ -22,15 +22,13 @@ import apsw
 from pierhead.errors import Busy, MetadataUnavailable
 from pierhead.metadata.database import Operation
 from pierhead.metadata.sqlite import engine
+from pierhead.metadata.sqlite.log import Log
 from pierhead.metadata.sqlite.transaction import SqliteTransaction, complete
 from pierhead.metadata.sqlite.turns import Turns
 
 GROUP_MAX = 128
 WAITING_MAX = 10_000
 WAITING_SECONDS = 30.0
-LOG_MAX_BYTES = 64 * 1024 * 1024
-# Between two tries to start the log anew while somebody reads from it.
-LOG_PAUSE_SECONDS = 1.0
 _WATCH_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
@@ -60,7 +58,7 @@ class Writer:
         self._observe = observe
         self._connection = engine.connect(path)
         self._turns = Turns(path.parent)
-        self._bound = LogBound(path)
+        self._log = Log(path, self._connection)
         self._numbers = itertools.count()
         self._queue: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         # Whoever takes a job out of here decides on it: the thread runs it, or the loop gives it up.
@@ -107,12 +105,14 @@ class Writer:
         group: list[Job] = []
         try:
             with engine.translated(self._connection), self._turns.mine():
+                self._log.settle()
                 started = time.perf_counter()
                 group = self._claim(numbers)
                 durable = any(job.durable for job in group)
-                outcomes = _transact(self._connection, group, durable=durable) if group else []
+                with self._log.doubted():
+                    outcomes = _transact(self._connection, group, durable=durable) if group else []
                 seconds = time.perf_counter() - started
-                self._bound.keep(self._connection)
+                self._log.keep()
         except Exception as error:  # noqa: BLE001  whatever it is, those who wait are told
             self._tell([(job, None, error) for job in group or self._claim(numbers)])
             return
@@ -139,33 +139,6 @@ class Writer:
             if self._waiting.pop(number, None) is not None and not job.outcome.done():
                 job.outcome.set_exception(MetadataUnavailable("another process has held the database for too long"))
         self._watch = self._loop.call_later(_WATCH_SECONDS, self._give_up)
-
-
-class LogBound:
-    """Starts the write-ahead log anew where ordinary checkpoints did not get to do so."""
-
-    def __init__(self, path: Path) -> None:
-        self._log = path.with_name(path.name + "-wal")
-        self._next = 0.0  # monotonic
-
-    def keep(self, connection: apsw.Connection) -> None:
-        """To be called outside a transaction, in the writer's turn. What goes wrong here is no commit's fault."""
-        try:
-            size = self._log.stat().st_size
-            if size > LOG_MAX_BYTES and time.monotonic() >= self._next:
-                self._next = time.monotonic() + LOG_PAUSE_SECONDS
-                self._restart(connection, size)
-        except (OSError, apsw.Error):
-            log.exception("the database's log could not be truncated")
-
-    def _restart(self, connection: apsw.Connection, size: int) -> None:
-        connection.set_busy_timeout(0)
-        try:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        except apsw.BusyError:
-            log.info("the database's log could not be truncated while it is read", extra={"bytes": size})
-        finally:
-            connection.set_busy_timeout(engine.BUSY_MILLISECONDS)
 
 
 Outcome = tuple[Job, Any, BaseException | None]
