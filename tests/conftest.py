@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests import profiles
+from tests.contracts.database import DATABASES, Place
 from tests.running import Running, serving
 
 profiles.load()
@@ -20,6 +21,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     data: Path = tmp_path_factory.mktemp("server") / "data"
     with serving(data, "--workers", "2") as running:
         yield running
+
+
+@pytest.fixture(params=DATABASES)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """A new database of each kind."""
+    return Place(request.param, str(tmp_path))
 
 
 @pytest.fixture

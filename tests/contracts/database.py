@@ -22,20 +22,20 @@ class Place:
     """Where a database of a kind is."""
 
     kind: str
-    folder: Path
+    where: str
 
     def open(self, observe: Callable[[Commit], None] = lambda _: None) -> AbstractAsyncContextManager[Database]:
-        return DATABASES[self.kind](self.folder, observe)
+        return DATABASES[self.kind](self.where, observe)
 
     def elsewhere(self, *arguments: str) -> None:
         """Runs a command of `tests.contracts.other_process` to its end, in a process of its own."""
-        command = [sys.executable, "-m", "tests.contracts.other_process", self.kind, str(self.folder), *arguments]
+        command = [sys.executable, "-m", "tests.contracts.other_process", self.kind, self.where, *arguments]
         subprocess.run(command, check=True, cwd=ROOT, timeout=60)
 
 
 @asynccontextmanager
-async def sqlite(folder: Path, observe: Callable[[Commit], None]) -> AsyncIterator[Database]:
-    async with SqliteDatabase(folder / "pierhead.db", observe=observe) as database:
+async def sqlite(folder: str, observe: Callable[[Commit], None]) -> AsyncIterator[Database]:
+    async with SqliteDatabase(Path(folder) / "pierhead.db", observe=observe) as database:
         yield database
 
 

@@ -5,7 +5,6 @@ import random
 import time
 from collections.abc import AsyncIterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 
 from pierhead.metadata.database import Database, Row, Transaction, Value
 from pierhead.metadata.sqlite.writer import Commit
-from tests.contracts.database import DATABASES, Place, exists, names, put
+from tests.contracts.database import Place, exists, names, put
 
 pytestmark = pytest.mark.anyio
 
@@ -25,11 +24,6 @@ class Refused(Exception):
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@pytest.fixture(params=DATABASES)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    return Place(request.param, tmp_path)
 
 
 @pytest.fixture

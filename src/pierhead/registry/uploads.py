@@ -26,7 +26,7 @@ from pierhead.errors import (
     UploadUnknown,
 )
 from pierhead.metadata import blobs as blob_rows
-from pierhead.metadata import events, repositories
+from pierhead.metadata import copies, events, repositories
 from pierhead.metadata import uploads as rows
 from pierhead.metadata.clock import now
 from pierhead.metadata.database import Database, Transaction
@@ -44,11 +44,20 @@ _HOUR = 3_600_000_000  # microseconds
 
 
 class Uploads:
-    def __init__(self, database: Database, store: BlobStore, settings: UploadSettings, *, inline: int = 0) -> None:
+    def __init__(
+        self,
+        database: Database,
+        store: BlobStore,
+        settings: UploadSettings,
+        *,
+        inline: int = 0,
+        copied: bool = False,
+    ) -> None:
         self._database = database
         self._store = store
         self._settings = settings
         self._inline = inline  # bytes; blobs up to here are kept beside their rows
+        self._copied = copied  # whether the store keeps copies of these
         self._boot: str | None = None  # under which this process runs, once a session told
         self._tickets: Tickets | None = None
 
@@ -90,7 +99,7 @@ class Uploads:
         async def write(tx: Transaction) -> None:
             current = await blob_rows.stored(tx, digest)
             if current is None or (current == known and not sound):
-                await blob_rows.put(tx, Blob(digest, len(content), in_row(digest)), content=content)
+                await _put(tx, Blob(digest, len(content), in_row(digest)), content, copied=self._copied)
             await _hold(tx, upload.repository, digest, actor)
             if told:
                 await _finish(tx, upload, digest)
@@ -120,7 +129,16 @@ class Uploads:
             yield receiving
 
     def _receiving(self, upload: Upload, appender: Appender, *, told: bool = True) -> "Receiving":
-        return Receiving(self._database, self._store, self._settings, upload, appender, inline=self._inline, told=told)
+        return Receiving(
+            self._database,
+            self._store,
+            self._settings,
+            upload,
+            appender,
+            inline=self._inline,
+            copied=self._copied,
+            told=told,
+        )
 
     async def cancel(self, repository: RepositoryName, upload_id: str) -> None:
         """Raises UploadUnknown."""
@@ -131,11 +149,15 @@ class Uploads:
                 return
         raise UploadBusy(upload_id, upload.offset)
 
+    async def any_expired(self) -> bool:
+        idle_before, finished_before = self._expiry()
+        return await self._database.read(
+            lambda tx: rows.any_expired(tx, idle_before=idle_before, finished_before=finished_before)
+        )
+
     async def sweep(self) -> int:
         """Forgets some of the sessions that expired, and returns how many. Harmless at once with others."""
-        moment = now()
-        idle_before = moment - int(self._settings.idle_expiry_hours * _HOUR)
-        finished_before = moment - int(self._settings.finished_hours * _HOUR)
+        idle_before, finished_before = self._expiry()
 
         async def retire(tx: Transaction) -> list[Upload]:
             return await rows.retire(tx, idle_before=idle_before, finished_before=finished_before, limit=_SWEEP_AT_ONCE)
@@ -144,11 +166,6 @@ class Uploads:
             for upload in retired:
                 await rows.forget(tx, upload)
 
-        if not await self._database.read(
-            lambda tx: rows.any_expired(tx, idle_before=idle_before, finished_before=finished_before)
-        ):
-            await self._clear_away(self._oldest_ticket() - _HOUR)
-            return 0
         # Theirs no more before their bytes go: whoever comes back just now is told 404, not 202.
         retired = await self._database.write(retire, durable=False)
         for upload in retired:
@@ -156,12 +173,20 @@ class Uploads:
         await self._database.write(forget, durable=False)
         return len(retired)
 
-    async def _clear_away(self, before: int) -> None:
-        """Discards what was staged for sessions that never got a row, since their process died."""
-        for upload_id in await self._store.abandoned(before):
-            if await self._database.read(partial(rows.find, upload_id=upload_id)) is None:
-                nobody = Upload(id=upload_id, repository=RepositoryName(), algorithm="", offset=0, epoch=0)
-                await self._store.discard(nobody)
+    def _expiry(self) -> tuple[int, int]:
+        """Since when nobody may have touched a session for it to expire: an idle one, a finished one."""
+        moment, settings = now(), self._settings
+        return moment - int(settings.idle_expiry_hours * _HOUR), moment - int(settings.finished_hours * _HOUR)
+
+    async def orphans(self) -> list[str]:
+        """Some sessions that never got a row, since their process died, and for which something is staged."""
+        abandoned = await self._store.abandoned(self._oldest_ticket() - _HOUR)
+        return [one for one in abandoned if await self._database.read(partial(rows.find, upload_id=one)) is None]
+
+    async def discard(self, orphans: list[str]) -> None:
+        for upload_id in orphans:
+            nobody = Upload(id=upload_id, repository=RepositoryName(), algorithm="", offset=0, epoch=0)
+            await self._store.discard(nobody)
 
     async def _verified(self, upload: Upload) -> Upload:
         """The session after a look at its bytes. Raises UploadUnknown where they are not those accepted."""
@@ -247,6 +272,7 @@ class Receiving:
         appender: Appender,
         *,
         inline: int,
+        copied: bool,
         told: bool,
     ) -> None:
         self._database = database
@@ -255,6 +281,7 @@ class Receiving:
         self._upload = upload
         self._appender = appender
         self._inline = inline
+        self._copied = copied
         self._told = told
         self._alive_at = time.monotonic()
 
@@ -327,7 +354,7 @@ class Receiving:
         if current is None and new.key is None:
             return None
         if new.key is not None and (current is None or current == new.known):
-            await blob_rows.put(tx, Blob(new.digest, new.size, new.key), content=new.content)
+            await _put(tx, Blob(new.digest, new.size, new.key), new.content, copied=self._copied)
         await _hold(tx, self._upload.repository, new.digest, actor)
         await _finish(tx, self._upload, new.digest)
         kept = await blob_rows.stored(tx, new.digest)
@@ -364,6 +391,12 @@ class _Stored:
     known: Blob | None  # what the digest had before
     key: str | None = None  # None where that is sound
     content: bytes | None = None  # for the row
+
+
+async def _put(tx: Transaction, blob: Blob, content: bytes | None, *, copied: bool) -> None:
+    await blob_rows.put(tx, blob, content=content)
+    if copied and content is not None:
+        await copies.owe(tx, "blob", blob.digest)
 
 
 async def _hold(tx: Transaction, repository: RepositoryName, digest: Digest, actor: Actor) -> None:
