@@ -45,7 +45,8 @@ class Background:
             Observability(access="none", format=log_format, shared=self._metrics, answers=False)
         )
         metrics = observability.metrics
-        database = await stack.enter_async_context(backends.database(settings, backends.observer(metrics)))
+        database = backends.database(settings, backends.observer(metrics))
+        await stack.enter_async_context(database)
         store = await stack.enter_async_context(backends.store(settings, metrics.stored))
         registry = Registry(database, store, settings, copies=backends.copies(settings, store))
         known = kinds.known(registry, database, settings.jobs)

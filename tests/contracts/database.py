@@ -10,21 +10,24 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pierhead.metadata.database import Database, Transaction
+from pydantic import SecretStr
+
+from pierhead.metadata.database import Commit, Database, Transaction, unobserved
+from pierhead.metadata.postgresql.database import PostgresqlDatabase
 from pierhead.metadata.sqlite.database import SqliteDatabase
-from pierhead.metadata.sqlite.writer import Commit
+from pierhead.settings import DatabaseSettings
 
 ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a database of a kind is."""
+    """Where a database of a kind is: its folder, or its URL."""
 
     kind: str
     where: str
 
-    def open(self, observe: Callable[[Commit], None] = lambda _: None) -> AbstractAsyncContextManager[Database]:
+    def open(self, observe: Callable[[Commit], None] = unobserved) -> AbstractAsyncContextManager[Database]:
         return DATABASES[self.kind](self.where, observe)
 
     def elsewhere(self, *arguments: str) -> None:
@@ -39,7 +42,13 @@ async def sqlite(folder: str, observe: Callable[[Commit], None]) -> AsyncIterato
         yield database
 
 
-DATABASES = {"sqlite": sqlite}
+@asynccontextmanager
+async def postgresql(url: str, observe: Callable[[Commit], None]) -> AsyncIterator[Database]:
+    async with PostgresqlDatabase(DatabaseSettings(url=SecretStr(url)), observe=observe) as database:
+        yield database
+
+
+DATABASES = {"sqlite": sqlite, "postgresql": postgresql}
 
 
 async def put(tx: Transaction, name: str) -> None:

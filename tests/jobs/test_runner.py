@@ -14,9 +14,8 @@ from pierhead.errors import MetadataUnavailable
 from pierhead.jobs.kind import Kind
 from pierhead.jobs.runner import Runner
 from pierhead.metadata import jobs
-from pierhead.metadata.database import Database
+from pierhead.metadata.database import Commit, Database
 from pierhead.metadata.jobs import Job
-from pierhead.metadata.sqlite.writer import Commit
 from pierhead.settings import JobSettings
 from tests.contracts.database import Place
 from tests.jobs.kinds import FAST, Diary

@@ -113,11 +113,14 @@ async def claim(tx: Transaction, kinds: Iterable[str], *, worker: str, lease: in
     names, parameters = _list(kinds)
     rows = await tx.fetch_all(
         f"""
+        WITH taken AS MATERIALIZED (  -- chosen once: a planner may ask a subquery again, which then finds others
+            SELECT id FROM jobs WHERE {_DUE} AND kind IN ({names}) ORDER BY due_at LIMIT :limit
+            /*! FOR UPDATE SKIP LOCKED */
+        )
         UPDATE jobs
            SET state = 'running', due_at = clock_us() + :microseconds, asked = 0, attempts = attempts + 1,
                lease = :lease, worker = :worker
-         WHERE {_DUE}
-           AND id IN (SELECT id FROM jobs WHERE {_DUE} AND kind IN ({names}) ORDER BY due_at LIMIT :limit)
+         WHERE id IN (SELECT id FROM taken)
         RETURNING {_COLUMNS}
         """,
         microseconds=lease,

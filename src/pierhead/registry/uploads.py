@@ -26,12 +26,12 @@ from pierhead.errors import (
     UploadUnknown,
 )
 from pierhead.metadata import blobs as blob_rows
-from pierhead.metadata import copies, events, repositories
+from pierhead.metadata import copies, events, locks, repositories
 from pierhead.metadata import uploads as rows
-from pierhead.metadata.clock import now
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.secrets import shared
 from pierhead.models import Actor, Blob, Digest, Part, RepositoryName, Upload, in_row
+from pierhead.registry.clock import Clock
 from pierhead.registry.tickets import Tickets
 from pierhead.settings import UploadSettings
 
@@ -41,6 +41,8 @@ _SWEEP_AT_ONCE = 100
 _FINISH_TRIES = 3
 _CANCEL_TRIES = 3
 _HOUR = 3_600_000_000  # microseconds
+# By so much two looks at the database's clock may differ.
+_CLOCK_ERROR = 60_000_000
 
 
 class Uploads:
@@ -59,6 +61,7 @@ class Uploads:
         self._inline = inline  # bytes; blobs up to here are kept beside their rows
         self._copied = copied  # whether the store keeps copies of these
         self._boot: str | None = None  # under which this process runs, once a session told
+        self._clock = Clock(database)
         self._tickets: Tickets | None = None
 
     async def start(self, repository: RepositoryName, *, algorithm: str = "sha256") -> Upload:
@@ -97,6 +100,7 @@ class Uploads:
         sound = known is not None and await is_sound(self._store, known)
 
         async def write(tx: Transaction) -> None:
+            await tx.lock(locks.blob(digest))
             current = await blob_rows.stored(tx, digest)
             if current is None or (current == known and not sound):
                 await _put(tx, Blob(digest, len(content), in_row(digest)), content, copied=self._copied)
@@ -124,7 +128,7 @@ class Uploads:
             if start is not None and start != appender.offset:
                 raise UploadOutOfOrder(upload_id, appender.offset)
             receiving = self._receiving(session.upload, appender, told=told)
-            if now() - session.upload.touched_at > _HEARTBEAT_SECONDS * 1_000_000:
+            if session.upload.idle > _HEARTBEAT_SECONDS * 1_000_000:
                 await receiving.show_life()
             yield receiving
 
@@ -150,19 +154,18 @@ class Uploads:
         raise UploadBusy(upload_id, upload.offset)
 
     async def any_expired(self) -> bool:
-        idle_before, finished_before = self._expiry()
-        return await self._database.read(
-            lambda tx: rows.any_expired(tx, idle_before=idle_before, finished_before=finished_before)
-        )
+        return await self._database.read(partial(rows.any_expired, kept=self._kept()))
 
     async def sweep(self) -> int:
         """Forgets some of the sessions that expired, and returns how many. Harmless at once with others."""
-        idle_before, finished_before = self._expiry()
+        kept = self._kept()
 
         async def retire(tx: Transaction) -> list[Upload]:
-            return await rows.retire(tx, idle_before=idle_before, finished_before=finished_before, limit=_SWEEP_AT_ONCE)
+            await tx.lock(locks.sweep())
+            return await rows.retire(tx, kept, limit=_SWEEP_AT_ONCE)
 
         async def forget(tx: Transaction) -> None:
+            await tx.lock(locks.sweep())
             for upload in retired:
                 await rows.forget(tx, upload)
 
@@ -173,13 +176,13 @@ class Uploads:
         await self._database.write(forget, durable=False)
         return len(retired)
 
-    def _expiry(self) -> tuple[int, int]:
-        """Since when nobody may have touched a session for it to expire: an idle one, a finished one."""
-        moment, settings = now(), self._settings
-        return moment - int(settings.idle_expiry_hours * _HOUR), moment - int(settings.finished_hours * _HOUR)
+    def _kept(self) -> rows.Kept:
+        settings = self._settings
+        return rows.Kept(idle=int(settings.idle_expiry_hours * _HOUR), finished=int(settings.finished_hours * _HOUR))
 
     async def orphans(self) -> list[str]:
         """Some sessions that never got a row, since their process died, and for which something is staged."""
+        await self._clock.look()
         abandoned = await self._store.abandoned(self._oldest_ticket() - _HOUR)
         return [one for one in abandoned if await self._database.read(partial(rows.find, upload_id=one)) is None]
 
@@ -204,7 +207,7 @@ class Uploads:
     async def _take_over(self, upload: Upload) -> Upload:
         """The session in its next epoch. Raises UploadBusy while its writer may be alive, or is replaced already."""
         upload = await self._open(upload.repository, upload.id)
-        if now() - upload.touched_at < self._settings.takeover_seconds * 1_000_000:
+        if upload.idle < self._settings.takeover_seconds * 1_000_000:
             raise UploadBusy(upload.id, upload.offset)
         await self._store.take_over(upload)
         if not await self._database.write(lambda tx: rows.next_epoch(tx, upload), durable=False):
@@ -227,13 +230,14 @@ class Uploads:
 
     async def _known_tickets(self) -> Tickets:
         if self._tickets is None:
-            self._tickets = Tickets(await shared(self._database, "upload sessions"))
+            await self._clock.look()
+            self._tickets = Tickets(await shared(self._database, "upload sessions"), self._clock)
         return self._tickets
 
     def _oldest_ticket(self) -> int:
         """No row, not even that of a session that ended, goes while its ticket still counts."""
         hours = min(self._settings.idle_expiry_hours, self._settings.finished_hours)
-        return now() - int(hours * _HOUR)
+        return self._clock.now() - int(hours * _HOUR) + _CLOCK_ERROR
 
 
 class _Session:
@@ -350,6 +354,7 @@ class Receiving:
 
     async def _write_rows(self, tx: Transaction, new: "_Stored", actor: Actor) -> str | None:
         """The key that the digest has now; None where there is neither a row nor a new key."""
+        await tx.lock(locks.blob(new.digest))
         current = await blob_rows.stored(tx, new.digest)
         if current is None and new.key is None:
             return None
