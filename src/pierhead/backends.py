@@ -1,19 +1,80 @@
 """Which database and which blob store the settings ask for. Whoever needs one opens it here."""
 
+# ruff: noqa: PLC0415  what the embedded server does not use is not loaded: it starts within a second
+
+import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from pierhead.blobs.files import FileStore
 from pierhead.blobs.files.work import Observe, unobserved
-from pierhead.metadata.sqlite.database import SqliteDatabase, ignore
-from pierhead.metadata.sqlite.writer import Commit
+from pierhead.blobs.store import KeepsCopies
+from pierhead.errors import ConfigurationError
+from pierhead.metadata.database import Commit
+from pierhead.metadata.database import unobserved as uncounted
+from pierhead.metadata.sqlite import engine
+from pierhead.metadata.sqlite.database import SqliteDatabase
+from pierhead.observability.metrics import Metrics
 from pierhead.settings import Settings
 
+if TYPE_CHECKING:
+    from pierhead.metadata.postgresql.database import PostgresqlDatabase
 
-def database(settings: Settings, observe: Callable[[Commit], None] = ignore) -> SqliteDatabase:
+_EMBEDDED = "pierhead.db"
+
+
+def prepare(settings: Settings) -> None:
+    """Once before workers serve: makes the schema, or says why it cannot be used. Raises ConfigurationError."""
+    if settings.database.url is None:
+        engine.prepare(settings.server.data / _EMBEDDED)
+        return
+    from pierhead.metadata.postgresql import preparing
+
+    asyncio.run(preparing.prepare(settings.database))
+
+
+def migrate(settings: Settings) -> list[str] | None:
+    """The steps that were missing; None where there is nothing to do before `serve`. Raises ConfigurationError."""
+    if settings.database.url is None:
+        return None
+    from pierhead.metadata.postgresql import preparing
+
+    return asyncio.run(preparing.migrate(settings.database))
+
+
+def database(
+    settings: Settings, observe: Callable[[Commit], None] = uncounted
+) -> "SqliteDatabase | PostgresqlDatabase":
     """To be opened with `async with`."""
-    return SqliteDatabase(settings.server.data / "pierhead.db", remembered=settings.cache.rows, observe=observe)
+    if settings.database.url is None:
+        return SqliteDatabase(settings.server.data / _EMBEDDED, remembered=settings.cache.rows, observe=observe)
+    from pierhead.metadata.postgresql.database import PostgresqlDatabase
+
+    return PostgresqlDatabase(settings.database, observe=observe)
+
+
+def existing_database(settings: Settings) -> "SqliteDatabase | PostgresqlDatabase":
+    """To be opened with `async with`. Raises ConfigurationError where there is none yet."""
+    if settings.database.url is None and not (settings.server.data / _EMBEDDED).exists():
+        raise ConfigurationError([f"server.data = {str(settings.server.data)!r}: there is no database"])
+    return database(settings)
+
+
+def observer(metrics: Metrics) -> Callable[[Commit], None]:
+    """What counts the commits of a database."""
+
+    def observe(commit: Commit) -> None:
+        durability = "full" if commit.durable else "normal"
+        metrics.committed(durability, transactions=commit.operations, seconds=commit.seconds)
+
+    return observe
 
 
 def store(settings: Settings, observe: Observe = unobserved) -> FileStore:
     """To be opened with `async with`."""
     return FileStore(settings.server.data, settings.storage, observe=observe)
+
+
+def copies(settings: Settings, store: FileStore) -> KeepsCopies | None:
+    """The store, where it shall keep copies of what is in rows."""
+    return store if settings.storage.wants_copies else None

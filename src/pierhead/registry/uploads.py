@@ -26,12 +26,12 @@ from pierhead.errors import (
     UploadUnknown,
 )
 from pierhead.metadata import blobs as blob_rows
-from pierhead.metadata import events, repositories
+from pierhead.metadata import copies, events, locks, repositories
 from pierhead.metadata import uploads as rows
-from pierhead.metadata.clock import now
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.secrets import shared
 from pierhead.models import Actor, Blob, Digest, Part, RepositoryName, Upload, in_row
+from pierhead.registry.clock import Clock
 from pierhead.registry.tickets import Tickets
 from pierhead.settings import UploadSettings
 
@@ -41,15 +41,27 @@ _SWEEP_AT_ONCE = 100
 _FINISH_TRIES = 3
 _CANCEL_TRIES = 3
 _HOUR = 3_600_000_000  # microseconds
+# By so much two looks at the database's clock may differ.
+_CLOCK_ERROR = 60_000_000
 
 
 class Uploads:
-    def __init__(self, database: Database, store: BlobStore, settings: UploadSettings, *, inline: int = 0) -> None:
+    def __init__(
+        self,
+        database: Database,
+        store: BlobStore,
+        settings: UploadSettings,
+        *,
+        inline: int = 0,
+        copied: bool = False,
+    ) -> None:
         self._database = database
         self._store = store
         self._settings = settings
         self._inline = inline  # bytes; blobs up to here are kept beside their rows
+        self._copied = copied  # whether the store keeps copies of these
         self._boot: str | None = None  # under which this process runs, once a session told
+        self._clock = Clock(database)
         self._tickets: Tickets | None = None
 
     async def start(self, repository: RepositoryName, *, algorithm: str = "sha256") -> Upload:
@@ -88,9 +100,10 @@ class Uploads:
         sound = known is not None and await is_sound(self._store, known)
 
         async def write(tx: Transaction) -> None:
+            await tx.lock(locks.blob(digest))
             current = await blob_rows.stored(tx, digest)
             if current is None or (current == known and not sound):
-                await blob_rows.put(tx, Blob(digest, len(content), in_row(digest)), content=content)
+                await _put(tx, Blob(digest, len(content), in_row(digest)), content, copied=self._copied)
             await _hold(tx, upload.repository, digest, actor)
             if told:
                 await _finish(tx, upload, digest)
@@ -115,12 +128,21 @@ class Uploads:
             if start is not None and start != appender.offset:
                 raise UploadOutOfOrder(upload_id, appender.offset)
             receiving = self._receiving(session.upload, appender, told=told)
-            if now() - session.upload.touched_at > _HEARTBEAT_SECONDS * 1_000_000:
+            if session.upload.idle > _HEARTBEAT_SECONDS * 1_000_000:
                 await receiving.show_life()
             yield receiving
 
     def _receiving(self, upload: Upload, appender: Appender, *, told: bool = True) -> "Receiving":
-        return Receiving(self._database, self._store, self._settings, upload, appender, inline=self._inline, told=told)
+        return Receiving(
+            self._database,
+            self._store,
+            self._settings,
+            upload,
+            appender,
+            inline=self._inline,
+            copied=self._copied,
+            told=told,
+        )
 
     async def cancel(self, repository: RepositoryName, upload_id: str) -> None:
         """Raises UploadUnknown."""
@@ -131,24 +153,22 @@ class Uploads:
                 return
         raise UploadBusy(upload_id, upload.offset)
 
+    async def any_expired(self) -> bool:
+        return await self._database.read(partial(rows.any_expired, kept=self._kept()))
+
     async def sweep(self) -> int:
         """Forgets some of the sessions that expired, and returns how many. Harmless at once with others."""
-        moment = now()
-        idle_before = moment - int(self._settings.idle_expiry_hours * _HOUR)
-        finished_before = moment - int(self._settings.finished_hours * _HOUR)
+        kept = self._kept()
 
         async def retire(tx: Transaction) -> list[Upload]:
-            return await rows.retire(tx, idle_before=idle_before, finished_before=finished_before, limit=_SWEEP_AT_ONCE)
+            await tx.lock(locks.sweep())
+            return await rows.retire(tx, kept, limit=_SWEEP_AT_ONCE)
 
         async def forget(tx: Transaction) -> None:
+            await tx.lock(locks.sweep())
             for upload in retired:
                 await rows.forget(tx, upload)
 
-        if not await self._database.read(
-            lambda tx: rows.any_expired(tx, idle_before=idle_before, finished_before=finished_before)
-        ):
-            await self._clear_away(self._oldest_ticket() - _HOUR)
-            return 0
         # Theirs no more before their bytes go: whoever comes back just now is told 404, not 202.
         retired = await self._database.write(retire, durable=False)
         for upload in retired:
@@ -156,12 +176,20 @@ class Uploads:
         await self._database.write(forget, durable=False)
         return len(retired)
 
-    async def _clear_away(self, before: int) -> None:
-        """Discards what was staged for sessions that never got a row, since their process died."""
-        for upload_id in await self._store.abandoned(before):
-            if await self._database.read(partial(rows.find, upload_id=upload_id)) is None:
-                nobody = Upload(id=upload_id, repository=RepositoryName(), algorithm="", offset=0, epoch=0)
-                await self._store.discard(nobody)
+    def _kept(self) -> rows.Kept:
+        settings = self._settings
+        return rows.Kept(idle=int(settings.idle_expiry_hours * _HOUR), finished=int(settings.finished_hours * _HOUR))
+
+    async def orphans(self) -> list[str]:
+        """Some sessions that never got a row, since their process died, and for which something is staged."""
+        await self._clock.look()
+        abandoned = await self._store.abandoned(self._oldest_ticket() - _HOUR)
+        return [one for one in abandoned if await self._database.read(partial(rows.find, upload_id=one)) is None]
+
+    async def discard(self, orphans: list[str]) -> None:
+        for upload_id in orphans:
+            nobody = Upload(id=upload_id, repository=RepositoryName(), algorithm="", offset=0, epoch=0)
+            await self._store.discard(nobody)
 
     async def _verified(self, upload: Upload) -> Upload:
         """The session after a look at its bytes. Raises UploadUnknown where they are not those accepted."""
@@ -179,7 +207,7 @@ class Uploads:
     async def _take_over(self, upload: Upload) -> Upload:
         """The session in its next epoch. Raises UploadBusy while its writer may be alive, or is replaced already."""
         upload = await self._open(upload.repository, upload.id)
-        if now() - upload.touched_at < self._settings.takeover_seconds * 1_000_000:
+        if upload.idle < self._settings.takeover_seconds * 1_000_000:
             raise UploadBusy(upload.id, upload.offset)
         await self._store.take_over(upload)
         if not await self._database.write(lambda tx: rows.next_epoch(tx, upload), durable=False):
@@ -202,13 +230,14 @@ class Uploads:
 
     async def _known_tickets(self) -> Tickets:
         if self._tickets is None:
-            self._tickets = Tickets(await shared(self._database, "upload sessions"))
+            await self._clock.look()
+            self._tickets = Tickets(await shared(self._database, "upload sessions"), self._clock)
         return self._tickets
 
     def _oldest_ticket(self) -> int:
         """No row, not even that of a session that ended, goes while its ticket still counts."""
         hours = min(self._settings.idle_expiry_hours, self._settings.finished_hours)
-        return now() - int(hours * _HOUR)
+        return self._clock.now() - int(hours * _HOUR) + _CLOCK_ERROR
 
 
 class _Session:
@@ -247,6 +276,7 @@ class Receiving:
         appender: Appender,
         *,
         inline: int,
+        copied: bool,
         told: bool,
     ) -> None:
         self._database = database
@@ -255,6 +285,7 @@ class Receiving:
         self._upload = upload
         self._appender = appender
         self._inline = inline
+        self._copied = copied
         self._told = told
         self._alive_at = time.monotonic()
 
@@ -323,11 +354,12 @@ class Receiving:
 
     async def _write_rows(self, tx: Transaction, new: "_Stored", actor: Actor) -> str | None:
         """The key that the digest has now; None where there is neither a row nor a new key."""
+        await tx.lock(locks.blob(new.digest))
         current = await blob_rows.stored(tx, new.digest)
         if current is None and new.key is None:
             return None
         if new.key is not None and (current is None or current == new.known):
-            await blob_rows.put(tx, Blob(new.digest, new.size, new.key), content=new.content)
+            await _put(tx, Blob(new.digest, new.size, new.key), new.content, copied=self._copied)
         await _hold(tx, self._upload.repository, new.digest, actor)
         await _finish(tx, self._upload, new.digest)
         kept = await blob_rows.stored(tx, new.digest)
@@ -364,6 +396,12 @@ class _Stored:
     known: Blob | None  # what the digest had before
     key: str | None = None  # None where that is sound
     content: bytes | None = None  # for the row
+
+
+async def _put(tx: Transaction, blob: Blob, content: bytes | None, *, copied: bool) -> None:
+    await blob_rows.put(tx, blob, content=content)
+    if copied and content is not None:
+        await copies.owe(tx, "blob", blob.digest)
 
 
 async def _hold(tx: Transaction, repository: RepositoryName, digest: Digest, actor: Actor) -> None:
