@@ -35,12 +35,22 @@ async def store(settings: Settings, observe: Observe = unobserved) -> AsyncItera
         # What an object store needs takes half a second to load; who keeps files does not wait for it.
         from pierhead.blobs.objects.store import ObjectStore  # noqa: PLC0415
 
-        async with _bucket(settings.storage, url, observe) as bucket:
-            async with ObjectStore(bucket, settings.storage, observe=observe) as objects:
-                yield objects
+        async with (
+            _bucket(settings.storage, url, observe) as bucket,
+            ObjectStore(bucket, settings.storage, observe=observe) as objects,
+        ):
+            yield objects
 
 
 def _bucket(settings: StorageSettings, url: str, observe: Observe) -> "AbstractAsyncContextManager[Service]":
+    if url.startswith("az://"):
+        from pierhead.blobs.objects.azure import AzureBucket  # noqa: PLC0415
+
+        return AzureBucket(url, budget_seconds=settings.retry_seconds)
+    if url.startswith("gs://"):
+        from pierhead.blobs.objects.gcs import GoogleBucket  # noqa: PLC0415
+
+        return GoogleBucket(url, budget_seconds=settings.retry_seconds)
     from pierhead.blobs.objects.s3 import S3Bucket  # noqa: PLC0415
 
     return S3Bucket(url, budget_seconds=settings.retry_seconds, observe=observe)

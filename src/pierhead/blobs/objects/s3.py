@@ -6,7 +6,7 @@ Tries are counted here, not there: botocore knows no budget of time. A body goes
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -15,7 +15,7 @@ from pierhead.blobs.objects import s3_client
 from pierhead.blobs.objects.bucket import Limits, Pending, Stored
 from pierhead.blobs.objects.patience import BUDGET_SECONDS, Fault, Patience, persist
 from pierhead.blobs.objects.s3_checksums import Checksums
-from pierhead.blobs.objects.s3_client import OPTIONS, Choices
+from pierhead.blobs.objects.s3_client import Choices
 from pierhead.blobs.objects.s3_errors import s3_errors
 from pierhead.blobs.work import Observe, unobserved
 from pierhead.errors import BlobMissing, StorageFailed, UploadUnknown
@@ -48,8 +48,9 @@ class S3Bucket:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._client = await self._stack.enter_async_context(s3_client.opened(self._choices))
-        self._signer = await self._stack.enter_async_context(s3_client.signer(self._choices))
+        clients = s3_client.Clients(self._choices)
+        self._client = await self._stack.enter_async_context(clients.own())
+        self._signer = await self._stack.enter_async_context(clients.signing())
         return self
 
     async def __aexit__(
@@ -63,7 +64,7 @@ class S3Bucket:
         await self._put(key, content, self._budget_seconds)
 
     async def _put(self, key: str, content: bytes | bytearray, seconds: float) -> None:
-        sealed = await self._checksums.of_object([content])
+        sealed = await self._checksums.of([content])
 
         async def put() -> None:
             await self._client.put_object(
@@ -74,6 +75,8 @@ class S3Bucket:
 
     async def get(self, key: str, start: int, length: int) -> AsyncIterator[bytes]:
         end, patience = start + length, Patience(self._budget_seconds)
+        if not length and start > await self.size(key):
+            raise StorageFailed("get: the object is shorter")
         while start < end:
             try:
                 async for piece in self._pieces(key, start, end):
@@ -129,6 +132,7 @@ class S3Bucket:
     async def ping(self) -> None:
         try:
             await self._put(_PING, b"", seconds=0)
+            await self._remove([_PING])
         except BlobMissing as error:
             raise StorageFailed("ping") from error
 
@@ -145,7 +149,7 @@ class S3Bucket:
         return session
 
     async def put_part(self, key: str, session: str, number: int, content: Sequence[bytes | bytearray]) -> Part:
-        sealed = await self._checksums.of_part(content)
+        sealed = await self._checksums.of(content)
 
         async def put() -> str:
             answer = await self._client.upload_part(
@@ -158,7 +162,8 @@ class S3Bucket:
         return Part(number, sealed.size, sealed.tagged(tag))
 
     async def complete(self, key: str, session: str, parts: Sequence[Part]) -> None:
-        named = {"Parts": [self._checksums.named(part) for part in parts]}
+        in_order = sorted(parts, key=lambda part: part.number)
+        named = {"Parts": [self._checksums.named(part) for part in in_order]}
         try:
             await self._persist(
                 "complete",
@@ -178,12 +183,10 @@ class S3Bucket:
             return False
 
     async def abort(self, key: str, session: str) -> None:
-        try:
+        with suppress(UploadUnknown):  # it was completed or aborted before
             await self._persist(
                 "abort", lambda: self._client.abort_multipart_upload(**self._named(key), UploadId=session)
             )
-        except UploadUnknown:
-            pass  # it was completed or aborted before
 
     async def pending(self) -> AsyncIterator[Pending]:
         # Without a prefix: MinIO takes one for the whole name of an object.
@@ -235,6 +238,3 @@ class S3Bucket:
 
 def _microseconds(moment: Any) -> int:
     return int(moment.timestamp() * 1_000_000)
-
-
-__all__ = ["LIMITS", "OPTIONS", "S3Bucket"]
