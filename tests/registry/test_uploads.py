@@ -17,6 +17,7 @@ from pierhead.metadata import uploads as rows
 from pierhead.metadata.clock import now
 from pierhead.metadata.sqlite.database import SqliteDatabase
 from pierhead.models import Actor, Digest, RepositoryName, Upload
+from pierhead.registry.marks import Marks
 from pierhead.registry.uploads import Uploads
 from pierhead.settings import StorageSettings, UploadSettings
 
@@ -51,7 +52,7 @@ async def database(folder: Path) -> AsyncIterator[SqliteDatabase]:
 @pytest.fixture
 async def uploads(folder: Path, database: SqliteDatabase) -> AsyncIterator[Uploads]:
     async with FileStore(folder, StorageSettings(min_free_bytes=0)) as store:
-        yield Uploads(database, store, SETTINGS)
+        yield Uploads(database, store, Marks(database, store), SETTINGS)
 
 
 async def patched(uploads: Uploads, content: bytes) -> Upload:
@@ -208,7 +209,7 @@ async def test_a_session_is_known_to_every_process_before_it_has_a_row(
     before = await count(database)
     upload = await uploads.start(APP, algorithm="sha512")
     async with FileStore(folder, StorageSettings(min_free_bytes=0)) as store:
-        other = Uploads(database, store, SETTINGS)
+        other = Uploads(database, store, Marks(database, store), SETTINGS)
         found = await other.find(APP, upload.id)
 
         assert (found.offset, found.algorithm, found.digest) == (0, "sha512", None)
@@ -292,7 +293,7 @@ async def test_what_a_killed_process_staged_for_a_session_without_a_row_is_swept
 @pytest.fixture
 async def inlining(folder: Path, database: SqliteDatabase) -> AsyncIterator[Uploads]:
     async with FileStore(folder, StorageSettings(min_free_bytes=0)) as store:
-        yield Uploads(database, store, SETTINGS, inline=4096)
+        yield Uploads(database, store, Marks(database, store), SETTINGS, inline=4096)
 
 
 async def test_a_small_push_does_not_replace_bytes_that_were_accepted_meanwhile(inlining: Uploads) -> None:
