@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from pierhead.blobs.files import FileStore
+from pierhead.blobs.store import Locks
 from pierhead.errors import DigestMismatch, UploadBusy, UploadOutOfOrder, UploadUnknown
 from pierhead.metadata import blobs
 from pierhead.metadata import uploads as rows
@@ -180,6 +181,7 @@ async def test_a_replaced_writer_with_a_wrong_digest_leaves_its_successor_alone(
     upload = await patched(uploads, b"accepted")
     async with uploads.receive(APP, upload.id) as replaced:
         silent = await uploads.find(APP, upload.id)
+        assert isinstance(uploads._store, Locks)
         await uploads._store.take_over(silent)
         assert await database.write(lambda tx: rows.next_epoch(tx, silent))
         async with uploads.receive(APP, upload.id) as successor:
