@@ -58,7 +58,7 @@ def azure(request: pytest.FixtureRequest) -> Opener:
 
     def make(opener: Opener) -> AzureBucket:
         url = f"az://{opener.name}/{opener.prefix}?endpoint={opener.endpoint}"
-        return AzureBucket(url, environment, budget_seconds=opener.budget_seconds)
+        return AzureBucket(url, budget_seconds=opener.budget_seconds, environment=environment)
 
     return Opener(make, container.endpoint, container.name)
 
@@ -71,8 +71,8 @@ def google(request: pytest.FixtureRequest) -> Opener:
     def make(opener: Opener) -> GoogleBucket:
         return GoogleBucket(
             f"gs://{opener.name}/{opener.prefix}",
-            {"STORAGE_EMULATOR_HOST": opener.endpoint},
             budget_seconds=opener.budget_seconds,
+            environment={"STORAGE_EMULATOR_HOST": opener.endpoint},
             account=Account(service_credentials()),
         )
 
