@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from pierhead.metadata.clock import now
 from pierhead.metadata.database import Transaction
 from pierhead.models import Digest, Mark
 
@@ -10,20 +9,22 @@ from pierhead.models import Digest, Mark
 async def owe(tx: Transaction, mark: Mark) -> None:
     await tx.execute(
         """
-        INSERT INTO owed_marks (key, digest, owed_at) VALUES (:key, :digest, :moment)
+        INSERT INTO owed_marks (key, digest, owed_at) VALUES (:key, :digest, clock_us())
             ON CONFLICT (key) DO NOTHING
         """,
         key=mark.key,
         digest=mark.digest,
-        moment=now(),
     )
 
 
-async def owed(tx: Transaction, *, before: int, limit: int) -> list[Mark]:
-    """Some that were owed before a moment, the oldest first."""
+async def owed(tx: Transaction, *, age: int, limit: int) -> list[Mark]:
+    """Some that were owed for so many microseconds, the oldest first."""
     rows = await tx.fetch_all(
-        "SELECT digest, key FROM owed_marks WHERE owed_at < :before ORDER BY owed_at LIMIT :limit",
-        before=before,
+        """
+        SELECT digest, key FROM owed_marks
+         WHERE owed_at < clock_us() - CAST(:age AS BIGINT) ORDER BY owed_at LIMIT :limit
+        """,
+        age=age,
         limit=limit,
     )
     return [Mark(Digest(digest), key) for digest, key in rows]

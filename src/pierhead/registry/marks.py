@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pierhead.blobs.store import BlobStore, MarksDigests
 from pierhead.errors import PierheadError
 from pierhead.metadata import marks as rows
-from pierhead.metadata.clock import now
 from pierhead.metadata.database import Database, Transaction
 from pierhead.models import Digest, Mark
 
@@ -54,8 +53,7 @@ class Marks:
 
     async def sweep(self) -> int:
         """Makes some that were left owing, and returns how many. Harmless at once with others."""
-        moment = now() - _ORPHANED
-        owed = await self._database.read(lambda tx: rows.owed(tx, before=moment, limit=_AT_ONCE))
+        owed = await self._database.read(lambda tx: rows.owed(tx, age=_ORPHANED, limit=_AT_ONCE))
         if owed:
             await self._settle(owed)
         return len(owed)
