@@ -5,6 +5,7 @@ signal is lost. Workers are granian's; when they start and end is decided here, 
 own loop gives up after two deaths within six seconds and is deaf to SIGTERM while it reloads.
 """
 
+import gc
 import importlib
 import logging
 import math
@@ -281,6 +282,9 @@ def serve(settings: Settings, load: Callable[[], Settings], target: str = TARGET
         # Once here rather than in each worker: a replaced worker then serves within milliseconds.
         for module in (target, JOBS_TARGET):
             importlib.import_module(module.partition(":")[0])
+        # Shared with them, as long as no process's collector writes to it.
+        gc.collect()
+        gc.freeze()
         return Supervisor(settings, load, lock, sock).run(target)
 
 

@@ -46,6 +46,7 @@ def _config_flag(command: F) -> F:
 
 def place_flags(command: F) -> F:
     """For what works on the data, beside a server or without one."""
+    command = click.option("--database", metavar="URL", help=FLAGS["--database"][-1])(command)
     command = click.option("--data", metavar="DIRECTORY", help=FLAGS["--data"][-1])(command)
     return _config_flag(command)
 

@@ -47,10 +47,11 @@ def worker(config: Path | None, **flags: Any) -> None:
 
     settings = load(config, flags).settings
     logs.configure(logs.resolve(settings.log.format), settings.log.level)
-    from pierhead import background, data_directory
+    from pierhead import backends, background, data_directory
 
     try:
         data_directory.prepare(settings.server.data)
+        backends.prepare(settings)
         background.alone(settings)
     except ConfigurationError as error:
         refuse(error.mistakes, CONFIGURATION_MISTAKES)
@@ -59,7 +60,7 @@ def worker(config: Path | None, **flags: Any) -> None:
 @main.command()
 @settings_flags
 def migrate(config: Path | None, **flags: Any) -> None:
-    """Bring PostgreSQL's schema up to date, while nodes of the version before still serve."""
+    """Bring PostgreSQL's schema up to date. Nodes of the version before may go on serving."""
     from pierhead import backends
     from pierhead.errors import ConfigurationError
 

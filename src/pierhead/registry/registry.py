@@ -9,6 +9,7 @@ from pierhead.registry.manifests import Manifests
 from pierhead.registry.marks import Marks
 from pierhead.registry.referrers import Referrers
 from pierhead.registry.repositories import Repositories
+from pierhead.registry.stale import Stale
 from pierhead.registry.tags import Tags
 from pierhead.registry.uploads import Uploads
 from pierhead.settings import Settings
@@ -25,11 +26,12 @@ class Registry:
         copied = copies is not None
         half = settings.cache.content_bytes // 2
         manifests = Contents(half, item_max=settings.manifests.max_size)
+        stale = Stale(database, settings.database.stale_seconds) if settings.database.serve_stale else None
         self.repositories = Repositories(database)
-        self.manifests = Manifests(database, manifests, settings.manifests, copied=copied)
+        self.manifests = Manifests(database, manifests, settings.manifests, stale, copied=copied)
         self.tags = Tags(database, copied=copied)
-        self.blobs = Blobs(database, store, Contents(half, item_max=_SMALL_BLOB_BYTES))
         self.marks = Marks(database, store)
+        self.blobs = Blobs(database, store, Contents(half, item_max=_SMALL_BLOB_BYTES), stale)
         inline = settings.storage.inline_bytes
         self.uploads = Uploads(database, store, self.marks, settings.uploads, inline=inline, copied=copied)
         self.referrers = Referrers(database)
