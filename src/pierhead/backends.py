@@ -46,11 +46,11 @@ def _bucket(settings: StorageSettings, url: str, observe: Observe) -> "AbstractA
     if url.startswith("az://"):
         from pierhead.blobs.objects.azure import AzureBucket  # noqa: PLC0415
 
-        return AzureBucket(url, budget_seconds=settings.retry_seconds)
+        return AzureBucket(url, budget_seconds=settings.retry_seconds, observe=observe)
     if url.startswith("gs://"):
         from pierhead.blobs.objects.gcs import GoogleBucket  # noqa: PLC0415
 
-        return GoogleBucket(url, budget_seconds=settings.retry_seconds)
+        return GoogleBucket(url, budget_seconds=settings.retry_seconds, observe=observe)
     from pierhead.blobs.objects.s3 import S3Bucket  # noqa: PLC0415
 
     return S3Bucket(url, budget_seconds=settings.retry_seconds, observe=observe)

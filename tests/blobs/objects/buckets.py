@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from google.oauth2 import service_account
 
 from pierhead.blobs.objects.azure import AzureBucket
-from pierhead.blobs.objects.bucket import Bucket, SignsUrls, TakesParts
+from pierhead.blobs.objects.bucket import Service
 from pierhead.blobs.objects.gcs import GoogleBucket
 from pierhead.blobs.objects.gcs.account import Account
 from pierhead.blobs.objects.s3 import S3Bucket
@@ -26,15 +26,11 @@ from tests.servers import gcs as gcs_server
 from tests.servers import s3 as s3_server
 
 
-class WholeBucket(Bucket, TakesParts, SignsUrls, Protocol):
-    """All powers that an adapter may have."""
-
-
 @dataclass(frozen=True, slots=True)
 class Opener:
     """Opens a bucket of one service; with `host`, through what listens there."""
 
-    make: Callable[..., AbstractAsyncContextManager[WholeBucket]]
+    make: Callable[..., AbstractAsyncContextManager[Service]]
     endpoint: str  # http://HOST:PORT, and more where the service has it so
     name: str
     budget_seconds: float = 2
@@ -47,7 +43,7 @@ class Opener:
     def through(self, host: str) -> "Opener":
         return replace(self, endpoint=self.endpoint.replace(self.host, host))
 
-    def open(self) -> AbstractAsyncContextManager[WholeBucket]:
+    def open(self) -> AbstractAsyncContextManager[Service]:
         return self.make(self)
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
-from pierhead.blobs.files.work import Observe
 from pierhead.blobs.objects.patience import persist
+from pierhead.blobs.work import Observe
 
 T = TypeVar("T")
 

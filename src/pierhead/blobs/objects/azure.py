@@ -24,12 +24,12 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpRes
 from azure.storage.blob import BlobBlock, BlobProperties, StandardBlobTier
 from azure.storage.blob.aio import BlobClient
 
-from pierhead.blobs.files.work import Observe, unobserved
 from pierhead.blobs.objects.attempts import Attempts, some_at_once
 from pierhead.blobs.objects.azure_account import OPTIONS, open_account
 from pierhead.blobs.objects.bucket import Limits, Pending, Stored
 from pierhead.blobs.objects.patience import BUDGET_SECONDS, PASSING, Fault
 from pierhead.blobs.objects.place import Place
+from pierhead.blobs.work import Observe, unobserved
 from pierhead.errors import BlobMissing, ConfigurationError, StorageFailed, UploadUnknown
 from pierhead.models import Part
 

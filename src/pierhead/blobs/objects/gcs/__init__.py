@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-from pierhead.blobs.files.work import Observe, unobserved
 from pierhead.blobs.objects.attempts import Attempts, some_at_once
 from pierhead.blobs.objects.bucket import Limits, Pending, Stored
 from pierhead.blobs.objects.gcs.account import Account, default_account
@@ -23,6 +22,7 @@ from pierhead.blobs.objects.gcs.service import Service, gcs_errors
 from pierhead.blobs.objects.gcs.signing import overrides, signed_url
 from pierhead.blobs.objects.patience import BUDGET_SECONDS, Fault, Patience
 from pierhead.blobs.objects.place import Place
+from pierhead.blobs.work import Observe, unobserved
 from pierhead.errors import BlobMissing, ConfigurationError, StorageFailed, UploadUnknown
 from pierhead.models import Part
 
