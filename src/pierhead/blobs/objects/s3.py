@@ -94,7 +94,8 @@ class S3Bucket:
                 async with asyncio.timeout(_TRY_SECONDS):
                     answer = await self._client.get_object(**self._named(key), Range=f"bytes={start}-{end - 1}")
                 async with answer["Body"] as body:
-                    _check_range(answer.get("ContentRange", ""), start, end)
+                    if answer["ContentLength"] != end - start:
+                        raise StorageFailed(f"get: {answer['ContentLength']} bytes where {end - start} were asked for")
                     async for piece in body.raw_stream.content.iter_any():
                         came += len(piece)
                         yield piece
@@ -123,8 +124,7 @@ class S3Bucket:
 
     async def list(self, prefix: str, *, after: str = "") -> AsyncIterator[Stored]:
         given = {"Prefix": self._prefix + prefix, **({"StartAfter": self._prefix + after} if after else {})}
-        marks = {"ContinuationToken": "NextContinuationToken"}
-        async for page in self._pages(self._client.list_objects_v2, given, marks):
+        async for page in self._pages("list", "list_objects_v2", given):
             for entry in page.get("Contents", ()):
                 key = entry["Key"].removeprefix(self._prefix)
                 yield Stored(key, entry["Size"], _microseconds(entry["LastModified"]))
@@ -190,8 +190,7 @@ class S3Bucket:
 
     async def pending(self) -> AsyncIterator[Pending]:
         # Without a prefix: MinIO takes one for the whole name of an object.
-        marks = {"KeyMarker": "NextKeyMarker", "UploadIdMarker": "NextUploadIdMarker"}
-        async for page in self._pages(self._client.list_multipart_uploads, {}, marks):
+        async for page in self._pages("list", "list_multipart_uploads", {}):
             for entry in page.get("Uploads", ()):
                 if entry["Key"].startswith(self._prefix):
                     key = entry["Key"].removeprefix(self._prefix)
@@ -211,19 +210,13 @@ class S3Bucket:
     def _named(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + key}
 
-    async def _pages(
-        self, ask: Callable[..., Awaitable[dict[str, Any]]], given: Mapping[str, str], marks: Mapping[str, str]
-    ) -> AsyncIterator[dict[str, Any]]:
-        """`marks` says which field of an answer is which parameter of the next request.
-
-        Not botocore's paginator: after a page that failed it takes the listing for complete.
-        """
+    async def _pages(self, operation: str, name: str, given: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
+        pages = aiter(self._client.get_paginator(name).paginate(Bucket=self._bucket, **given))
         while True:
-            page = await self._persist("list", partial(ask, Bucket=self._bucket, **given))
-            yield page
-            if not page["IsTruncated"]:
+            page = await self._persist(operation, partial(anext, pages, None))
+            if page is None:
                 return
-            given = {**given, **{parameter: page[field] for parameter, field in marks.items()}}
+            yield page
 
     async def _persist(
         self, operation: str, call: Callable[[], Awaitable[T]], *, size: int = 0, seconds: float | None = None
@@ -241,15 +234,6 @@ class S3Bucket:
             return result
         finally:
             self._observe(operation, time.perf_counter() - begun, size, well)
-
-
-def _check_range(said: str, start: int, end: int) -> None:
-    """An answer may end early, as long as the object does not."""
-    place, _, size = said.rpartition("/")
-    if not place.startswith(f"bytes {start}-"):
-        raise StorageFailed("get: the answer is not the range that was asked for")
-    if int(size) < end:
-        raise StorageFailed(f"get: the object has {size} bytes, {end} are needed")
 
 
 def _microseconds(moment: Any) -> int:
