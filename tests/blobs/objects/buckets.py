@@ -84,7 +84,7 @@ def s3(request: pytest.FixtureRequest) -> Opener:
 
     def make(opener: Opener) -> S3Bucket:
         # Where production has them too.
-        os.environ |= {"AWS_ACCESS_KEY_ID": bucket.keys.access, "AWS_SECRET_ACCESS_KEY": bucket.keys.secret}
+        os.environ |= bucket.environment
         url = f"s3://{opener.name}/{opener.prefix}?endpoint={opener.endpoint}"
         return S3Bucket(url, budget_seconds=opener.budget_seconds, observe=opener.observe)
 
