@@ -110,6 +110,8 @@ class Service:
         async with self._session.request(
             method, url, headers=sent, data=body.stream() if body else None, allow_redirects=False
         ) as response:
+            if response.status == HTTPStatus.UNAUTHORIZED:
+                self.account.forget_token()
             if response.status >= HTTPStatus.MULTIPLE_CHOICES:
                 raise Refused(response.status, await response.content.read(_EXPLANATION_BYTES))
             yield response
