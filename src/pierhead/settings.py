@@ -91,6 +91,9 @@ Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 Networks = Annotated[
     tuple[Network, ...], BeforeValidator(_items), Allowed("a list of addresses or networks, such as 10.0.0.0/8")
 ]
+Patterns = Annotated[
+    tuple[str, ...], BeforeValidator(_items), Allowed("a list of patterns, such as Docker-Client/17.*")
+]
 DatabaseUrl = Annotated[
     SecretStr, AfterValidator(_database_url), Allowed("postgresql://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE")
 ]
@@ -226,6 +229,18 @@ class StorageSettings(Section):
         le=600,
         description="A store of objects that fails or asks to wait is tried again for so long; then clients are told.",
     )
+    redirect: Literal["off", "on"] = Field(
+        default="off", description="on: pulls are sent to the store itself, by an address that is signed for a while."
+    )
+    redirect_networks: Networks = Field(
+        default=(), description="Clients that are sent there, as they can reach the store; empty: all."
+    )
+    redirect_except_agents: Patterns = Field(
+        default=(), description="Clients that are not, as they cannot follow: patterns of their User-Agent."
+    )
+    redirect_seconds: int = Field(
+        default=1200, ge=10, le=7 * 86400, description="A signed address is good for so long."
+    )
     batch_bytes: Bytes = Field(
         default=MIB, ge=64 * KIB, le=64 * MIB, description="Bytes hashed and written in one step."
     )
@@ -251,6 +266,27 @@ class DatabaseSettings(Section):
 
     url: DatabaseUrl | None = Field(
         default=None, description="PostgreSQL, for many nodes; without it SQLite in `server.data`."
+    )
+    pool_size: int = Field(default=8, ge=1, le=1000, description="Connections to PostgreSQL, at most, per worker.")
+    wait_max: int = Field(
+        default=1000,
+        ge=0,
+        le=1_000_000,
+        description="Requests that may wait for a connection, per worker; more get 503.",
+    )
+    wait_seconds: float = Field(
+        default=5, ge=0.1, le=600, description="A request waits for a connection for so long, then gets 503."
+    )
+    connect_seconds: float = Field(default=5, ge=0.1, le=600, description="A connection must be open after so long.")
+    statement_seconds: float = Field(
+        default=10, ge=0.1, le=3600, description="A statement, and its wait for others, may take so long."
+    )
+    serve_stale: bool = Field(
+        default=False,
+        description="While the database is away, serve by digest what this worker found lately.",
+    )
+    stale_seconds: float = Field(
+        default=3600, ge=1, le=604_800, description="With serve_stale: what was found counts for so long."
     )
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from pierhead.blobs.store import BlobStore, Reader
+from pierhead.blobs.store import BlobStore, Reader, SignsUrls
 from pierhead.errors import BlobMissing, BlobUnknown, RepositoryUnknown, StillNeeded
 from pierhead.metadata import blobs as rows
-from pierhead.metadata import events, manifests, repositories
+from pierhead.metadata import events, locks, manifests, repositories
 from pierhead.metadata.database import Database, Transaction
 from pierhead.models import Actor, Blob, Digest, RepositoryName
 from pierhead.registry.contents import Contents
@@ -47,6 +47,13 @@ class Blobs:
             self._contents.keep(blob.key, kept)
         return kept
 
+    async def address(self, blob: Blob, *, seconds: int) -> str | None:
+        """Where a client gets the bytes itself, for so long; None where it cannot, or they are soon sent."""
+        if blob.size <= self._contents.item_max or not isinstance(self._store, SignsUrls):
+            return None
+        headers = {"content-type": "application/octet-stream", "cache-control": f"private, max-age={seconds}"}
+        return await self._store.sign(blob.key, seconds=seconds, headers=headers)
+
     async def open(self, blob: Blob) -> Reader:
         """Raises BlobMissing where its bytes are gone or cut short."""
         reader = await self._store.open(blob.key)
@@ -67,6 +74,7 @@ class Blobs:
         """Lets a repository hold a blob of another one; False where the caller can pull it from none."""
 
         async def mount(tx: Transaction) -> bool:
+            await tx.lock(locks.blob(digest, shared=True))
             sources = [source] if source else await rows.holders(tx, digest, limit=_SOURCES_MAX)
             for candidate in sources:
                 if may_pull(candidate) and await rows.held(tx, candidate, digest):
@@ -82,6 +90,7 @@ class Blobs:
         """Raises RepositoryUnknown, BlobUnknown, StillNeeded where a manifest of the repository needs it."""
 
         async def delete(tx: Transaction) -> None:
+            await tx.lock(locks.repository(repository))
             repository_id = await repositories.identify(tx, repository)
             if repository_id is None:
                 raise RepositoryUnknown(repository)

@@ -5,6 +5,7 @@ from pierhead.metadata.database import Database
 from pierhead.registry.blobs import Blobs
 from pierhead.registry.contents import Contents
 from pierhead.registry.manifests import Manifests
+from pierhead.registry.marks import Marks
 from pierhead.registry.referrers import Referrers
 from pierhead.registry.repositories import Repositories
 from pierhead.registry.tags import Tags
@@ -22,5 +23,6 @@ class Registry:
         self.manifests = Manifests(database, manifests, settings.manifests)
         self.tags = Tags(database)
         self.blobs = Blobs(database, store, Contents(half, item_max=_SMALL_BLOB_BYTES))
-        self.uploads = Uploads(database, store, settings.uploads, inline=settings.storage.inline_bytes)
+        self.marks = Marks(database, store)
+        self.uploads = Uploads(database, store, self.marks, settings.uploads, inline=settings.storage.inline_bytes)
         self.referrers = Referrers(database)

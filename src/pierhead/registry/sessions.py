@@ -10,11 +10,11 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import NoReturn
 
 from pierhead.blobs.store import Accepted
-from pierhead.errors import UploadBusy, UploadUnknown
+from pierhead.errors import UploadBusy, UploadOutOfOrder, UploadUnknown
 from pierhead.metadata import uploads as rows
-from pierhead.metadata.clock import now
 from pierhead.metadata.database import Database
 from pierhead.models import Part, RepositoryName, Upload
 
@@ -43,7 +43,7 @@ class Session:
         await self._advance(self.upload)
 
     async def keep(self, accepted: Accepted) -> None:
-        """Raises UploadUnknown as all of these do."""
+        """Raises UploadUnknown, UploadOutOfOrder, as all of these do."""
         upload = replace(
             self.upload, offset=accepted.offset, state=accepted.state, boot=accepted.boot, notes=accepted.notes
         )
@@ -54,15 +54,13 @@ class Session:
         self.upload = replace(self.upload, writer=None)
 
     @asynccontextmanager
-    async def claimed(self, silent_before: int) -> AsyncIterator[None]:
-        """Raises UploadBusy while another request writes that gave sign since then."""
+    async def claimed(self, silence: int) -> AsyncIterator[None]:
+        """Raises UploadBusy while another request writes that was not silent for so many microseconds."""
         upload = self.upload = replace(self.upload, writer=secrets.token_hex(8))
         if upload.saved:
-            if not await self._database.write(
-                lambda tx: rows.claim(tx, upload, silent_before=silent_before), durable=False
-            ):
+            if not await self._database.write(lambda tx: rows.claim(tx, upload, silence=silence), durable=False):
                 raise UploadBusy(upload.id, upload.offset)
-            self.upload = replace(upload, epoch=upload.epoch + 1, touched_at=now())
+            self.upload = replace(upload, epoch=upload.epoch + 1, idle=0)
         try:
             yield
         finally:
@@ -71,5 +69,12 @@ class Session:
 
     async def _advance(self, upload: Upload, parts: tuple[Part, ...] = (), *, ends: bool = False) -> None:
         if not await self._database.write(lambda tx: rows.advance(tx, upload, parts, ends=ends), durable=False):
-            raise UploadUnknown(upload.id)
+            await self._refuse(upload)
         self.upload = replace(upload, saved=True, writer=None if ends else upload.writer)
+
+    async def _refuse(self, upload: Upload) -> NoReturn:
+        """Raises UploadUnknown, or UploadOutOfOrder where another request gave the session its row meanwhile."""
+        if not upload.saved:
+            current = await self._find(upload.repository, upload.id)
+            raise UploadOutOfOrder(upload.id, current.offset)
+        raise UploadUnknown(upload.id)

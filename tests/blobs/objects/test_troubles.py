@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from pierhead.blobs.objects import azure_account
+from pierhead.blobs.objects import azure_account, s3_client
 from pierhead.blobs.objects.bucket import Service
 from pierhead.blobs.objects.gcs import service as gcs_service
 from pierhead.errors import StorageFailed
@@ -131,6 +131,7 @@ async def test_a_service_that_says_nothing_is_given_up(
 ) -> None:
     monkeypatch.setitem(azure_account._CLIENT, "read_timeout", 0.2)
     monkeypatch.setattr(gcs_service, "_SILENT_SECONDS", 0.2)
+    monkeypatch.setattr(s3_client, "_SILENT_SECONDS", 0.2)
     async with opener.through(way.host).open() as bucket:
         await bucket.put(KEY, b"content")
         way.troubles.append(Silent(1))
