@@ -21,6 +21,7 @@ from pierhead.blobs.objects.bucket import Service
 from pierhead.blobs.objects.gcs import GoogleBucket
 from pierhead.blobs.objects.gcs.account import Account
 from pierhead.blobs.objects.s3 import S3Bucket
+from pierhead.blobs.work import Observe, unobserved
 from tests.servers import azurite as azurite_server
 from tests.servers import gcs as gcs_server
 from tests.servers import s3 as s3_server
@@ -35,6 +36,7 @@ class Opener:
     name: str
     budget_seconds: float = 2
     prefix: str = "team"
+    observe: Observe = unobserved
 
     @property
     def host(self) -> str:
@@ -54,7 +56,7 @@ def azure(request: pytest.FixtureRequest) -> Opener:
 
     def make(opener: Opener) -> AzureBucket:
         url = f"az://{opener.name}/{opener.prefix}?endpoint={opener.endpoint}"
-        return AzureBucket(url, budget_seconds=opener.budget_seconds, environment=environment)
+        return AzureBucket(url, budget_seconds=opener.budget_seconds, observe=opener.observe, environment=environment)
 
     return Opener(make, container.endpoint, container.name)
 
@@ -68,6 +70,7 @@ def google(request: pytest.FixtureRequest) -> Opener:
         return GoogleBucket(
             f"gs://{opener.name}/{opener.prefix}",
             budget_seconds=opener.budget_seconds,
+            observe=opener.observe,
             environment={"STORAGE_EMULATOR_HOST": opener.endpoint},
             account=Account(service_credentials()),
         )
@@ -81,9 +84,9 @@ def s3(request: pytest.FixtureRequest) -> Opener:
 
     def make(opener: Opener) -> S3Bucket:
         # Where production has them too.
-        os.environ |= {"AWS_ACCESS_KEY_ID": bucket.keys.access, "AWS_SECRET_ACCESS_KEY": bucket.keys.secret}
+        os.environ |= bucket.environment
         url = f"s3://{opener.name}/{opener.prefix}?endpoint={opener.endpoint}"
-        return S3Bucket(url, budget_seconds=opener.budget_seconds)
+        return S3Bucket(url, budget_seconds=opener.budget_seconds, observe=opener.observe)
 
     return Opener(make, bucket.endpoint, bucket.name)
 

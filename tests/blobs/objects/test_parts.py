@@ -1,15 +1,14 @@
 """Sizes and numbers of parts, up to uploads that no test could send."""
 
 import asyncio
-import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pierhead.blobs.objects import azure, gcs, parts, s3
-from pierhead.blobs.objects.bucket import Limits
+from pierhead.blobs.objects.bucket import Limits, Pending
 from pierhead.blobs.objects.gathering import Frame, Gathering
 from pierhead.blobs.objects.notes import Notes
 from pierhead.blobs.objects.sender import Sender
@@ -91,10 +90,19 @@ class Counting:
         self.sizes[number] = sum(map(len, content))
         return Part(number, self.sizes[number], "tag")
 
+    async def complete(self, key: str, session: str, parts: Sequence[Part]) -> None:
+        raise NotImplementedError
+
+    async def abort(self, key: str, session: str) -> None:
+        raise NotImplementedError
+
+    def pending(self) -> AsyncIterator[Pending]:
+        raise NotImplementedError
+
 
 async def send(bucket: Counting, size: int, slots: asyncio.Semaphore) -> Sender:
     upload = session()
-    sender = Sender(bucket, str(uuid.uuid4()), Notes(), ledger=Row(upload), slots=slots)  # type: ignore[arg-type]  as far as it is used
+    sender = Sender(bucket, upload.id, Notes(), ledger=Row(upload), slots=slots)
     gathering, frame = Gathering(), bytes(MIB)
     for _ in range(0, size, MIB):
         gathering.add(frame)
