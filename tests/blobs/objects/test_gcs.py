@@ -46,7 +46,7 @@ class Credentials:
     service_account_email = "machine@example.iam.gserviceaccount.com"
 
     def __init__(self, failure: Exception | None = None) -> None:
-        self.token = ""
+        self.token: str | None = None
         self.refreshed = 0
         self._failure = failure
 
@@ -164,7 +164,7 @@ async def test_one_token_serves_until_it_ends_whoever_asks_for_it() -> None:
     asked = account(credentials)
 
     first = await asyncio.gather(*[asked.headers() for _ in range(20)])
-    credentials.token = ""
+    credentials.token = None
     second = await asked.headers()
 
     assert {headers["authorization"] for headers in first} == {"Bearer token-1"}
@@ -183,6 +183,19 @@ async def test_a_token_that_is_not_given_is_a_failure_of_the_store(
 
     assert (credentials.refreshed > 1) == retryable
     assert "said by the service" not in caplog.text
+
+
+async def test_a_token_that_is_refused_is_not_sent_again(opener: Opener) -> None:
+    credentials = Credentials()
+    async with way_to(opener.host) as way:
+        environment = {"STORAGE_EMULATOR_HOST": way.host}
+        async with GoogleBucket(f"gs://{opener.name}", environment=environment, account=account(credentials)) as bucket:
+            way.troubles.append(Answers(401))
+            with pytest.raises(StorageFailed, match="401"):
+                await bucket.put(KEY, b"x")
+            await bucket.put(KEY, b"x")
+
+    assert credentials.refreshed == 2
 
 
 async def test_no_token_follows_a_redirect(opener: Opener) -> None:
