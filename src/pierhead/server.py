@@ -8,7 +8,7 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
-from pierhead import __version__, worker
+from pierhead import __version__, memory, worker
 from pierhead.access.authenticator import Access
 from pierhead.asgi.cors import Cors
 from pierhead.asgi.types import App, Receive, Scope, Send
@@ -56,6 +56,7 @@ class Server:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
+        memory.keep_freed()
         async with AsyncExitStack() as stack:
             await self._open(stack)
             # What is loaded by now stays; the collector need not look at it again.
