@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 
 from pierhead import errors
-from pierhead.cli.main import FLAGS
+from pierhead.cli.flags import FLAGS
 from pierhead.configuration import PREFIX, allowed, sections_by_name
 from pierhead.distribution.errors import OCI_ERRORS, oci_error
 from pierhead.observability.instruments import Counter, Histogram, Instrument

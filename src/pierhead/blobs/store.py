@@ -7,7 +7,7 @@ Which digest has which key is a row's business (`metadata`), never read from her
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pierhead.models import Digest, Part, Upload
 
@@ -141,4 +141,23 @@ class BlobStore(Protocol):
 
     async def ping(self) -> None:
         """Raises StorageFailed or StorageFull where the store cannot be written."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Finished bytes as a store lists them."""
+
+    key: str
+    digest: Digest  # that they were written for
+    size: int  # bytes
+    changed_at: int  # microseconds since 1970
+
+
+@runtime_checkable
+class Lists(Protocol):
+    """A store that can tell what it holds."""
+
+    def listed(self) -> AsyncIterator[Kept]:
+        """All finished bytes, in no order, without reading them."""
         ...

@@ -2,42 +2,14 @@
 
 # ruff: noqa: PLC0415
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import Any
 
 import click
 
 from pierhead import __version__
-
-if TYPE_CHECKING:
-    from pierhead.configuration import Configuration, Given, Key
-
-CONFIGURATION_MISTAKES = 2  # exit code
-F = TypeVar("F", bound=Callable[..., Any])
-
-# Every flag is a text here: the settings judge it, so that all mistakes are told together.
-FLAGS = {
-    "--host": ("server", "host", "ADDRESS", "Address to bind [127.0.0.1]."),
-    "--port": ("server", "port", "N", "Port to bind [5000]."),
-    "--data": ("server", "data", "DIRECTORY", "Where everything is kept [./pierhead-data]."),
-    "--workers": ("server", "workers", "N", "Worker processes [one for each processor, at most 4]."),
-    "--public-url": ("server", "public_url", "URL", "Makes Location headers absolute."),
-    "--trusted-proxies": ("server", "trusted_proxies", "NETWORKS", "Whose X-Forwarded-* to believe, comma-separated."),
-    "--tls-certificate": ("server", "tls_certificate", "FILE", "PEM certificate chain; re-read when it changes."),
-    "--tls-key": ("server", "tls_key", "FILE", "PEM key of the certificate."),
-    "--htpasswd": ("access", "htpasswd", "FILE", "Accounts; re-read when the file changes."),
-    "--log-format": ("log", "format", "FORMAT", "console, json or auto."),
-    "--log-level": ("log", "level", "LEVEL", "debug, info, warning or error."),
-    "--access-log": ("log", "access", "WHICH", "Requests that get a line: all, changes or none."),
-}
-
-
-def settings_flags(command: F) -> F:
-    command = click.option("--allow-anonymous", is_flag=True, help="Open to everybody who reaches it.")(command)
-    for flag, (_, _, metavar, text) in reversed(FLAGS.items()):
-        command = click.option(flag, metavar=metavar, help=text)(command)
-    return click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="TOML file.")(command)
+from pierhead.cli import upkeep
+from pierhead.cli.flags import CONFIGURATION_MISTAKES, configuration, load, refuse, settings_flags
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -53,14 +25,14 @@ def serve(config: Path | None, **flags: Any) -> None:
     from pierhead.errors import ConfigurationError
     from pierhead.observability import logs
 
-    configuration = _load(config, flags)
-    logs.configure(logs.resolve(configuration.settings.log.format), configuration.settings.log.level)
+    loaded = load(config, flags)
+    logs.configure(logs.resolve(loaded.settings.log.format), loaded.settings.log.level)
     from pierhead import supervisor
 
     try:
-        code = supervisor.serve(configuration.settings, lambda: _configuration(config, flags).settings)
+        code = supervisor.serve(loaded.settings, lambda: configuration(config, flags).settings)
     except ConfigurationError as error:
-        _refuse(error.mistakes, CONFIGURATION_MISTAKES)
+        refuse(error.mistakes, CONFIGURATION_MISTAKES)
     raise SystemExit(code)
 
 
@@ -75,13 +47,13 @@ def check(config: Path | None, **flags: Any) -> None:
     """Say OK, or every mistake."""
     from pierhead.errors import ConfigurationError
 
-    configuration = _load(config, flags, exit_code=1)
+    loaded = load(config, flags, exit_code=1)
     from pierhead.supervisor import check_files
 
     try:
-        check_files(configuration.settings)
+        check_files(loaded.settings)
     except ConfigurationError as error:
-        _refuse(error.mistakes, 1)
+        refuse(error.mistakes, 1)
     click.echo("OK")
 
 
@@ -89,45 +61,14 @@ def check(config: Path | None, **flags: Any) -> None:
 @settings_flags
 def show(config: Path | None, **flags: Any) -> None:
     """Print every setting as TOML, with where its value comes from."""
-    configuration = _load(config, flags, exit_code=1)
+    loaded = load(config, flags, exit_code=1)
     from pierhead.configuration import effective_toml
 
-    click.echo(effective_toml(configuration))
+    click.echo(effective_toml(loaded))
 
 
-def _load(config: Path | None, flags: dict[str, Any], exit_code: int = CONFIGURATION_MISTAKES) -> "Configuration":
-    from pierhead.errors import ConfigurationError
-
-    try:
-        return _configuration(config, flags)
-    except ConfigurationError as error:
-        _refuse(error.mistakes, exit_code)
-
-
-def _configuration(config: Path | None, flags: dict[str, Any]) -> "Configuration":
-    from pierhead.configuration import load
-
-    return load(config, _given(flags))
-
-
-def _given(flags: dict[str, Any]) -> "dict[Key, Given]":
-    from pierhead.configuration import Given
-
-    given: dict[Key, Given] = {}
-    for flag, (section, name, _, _) in FLAGS.items():
-        value = flags[flag.removeprefix("--").replace("-", "_")]
-        if value is not None:
-            given[section, name] = Given(value, flag)
-    if flags["allow_anonymous"]:
-        given["access", "allow_anonymous"] = Given(value=True, source="--allow-anonymous")
-    return given
-
-
-def _refuse(mistakes: list[str], exit_code: int) -> NoReturn:
-    for mistake in mistakes:
-        click.echo(f"pierhead: {mistake}", err=True)
-    raise SystemExit(exit_code)
-
+for command in upkeep.COMMANDS:
+    main.add_command(command)
 
 if __name__ == "__main__":
     main()

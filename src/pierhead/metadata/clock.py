@@ -2,7 +2,17 @@
 
 import time
 
+from pierhead.metadata.database import Transaction
+
 
 def now() -> int:
     """Microseconds since 1970, UTC."""
     return time.time_ns() // 1000
+
+
+async def read(tx: Transaction) -> int:
+    """Microseconds since 1970, UTC, by the database's clock."""
+    row = await tx.fetch_one("SELECT clock_us()")
+    assert row is not None  # noqa: S101  a SELECT without FROM has a row
+    moment: int = row[0]
+    return moment

@@ -6,6 +6,7 @@ answers at once (SQLite) may run it to its end in one go, in the thread of its c
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -54,4 +55,19 @@ class Database(Protocol):
 
     async def ping(self) -> Mapping[str, str]:
         """What `/readyz` shows: the engine and its version."""
+        ...
+
+
+class Copyable(Database, Protocol):
+    """A database that whole registries are copied from and into, with transactions that stay open meanwhile."""
+
+    def snapshot(self) -> AbstractAsyncContextManager[Transaction]:
+        """Reads one state for as long as the block lasts, whoever writes meanwhile."""
+        ...
+
+    def fill(self) -> AbstractAsyncContextManager[Transaction]:
+        """Writes rows that have their ids already, and commits them durably at the block's end.
+
+        References are checked then, not before, and ids given later come after those that were written.
+        """
         ...

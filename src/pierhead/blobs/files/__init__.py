@@ -17,7 +17,7 @@ from pierhead.blobs.files.staged import Staged
 from pierhead.blobs.files.takeover import lock, take_over
 from pierhead.blobs.files.work import Observe, Work, storage_errors, unobserved
 from pierhead.blobs.hashing import Hashes
-from pierhead.blobs.store import Appender, Ledger, Reader
+from pierhead.blobs.store import Appender, Kept, Ledger, Reader
 from pierhead.errors import BlobMissing, StorageFull, UploadBusy, UploadUnknown
 from pierhead.models import Upload
 from pierhead.settings import StorageSettings
@@ -97,6 +97,11 @@ class FileStore:
         with suppress(BlobMissing):
             path = self._layout.blob(key)
             await self._work.syncing("remove", 0, partial(_remove, path))
+
+    async def listed(self) -> AsyncIterator[Kept]:
+        for leaf in self._layout.leaves():
+            for one in await self._work.syncing("list", 0, partial(self._layout.kept, leaf)):
+                yield one
 
     async def ping(self) -> None:
         await self._work.syncing("ping", 0, self._try_disk)
