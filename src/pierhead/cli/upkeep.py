@@ -75,7 +75,7 @@ def grow(target: Path | None, config: Path | None, *, give_up: bool, read: bool,
         return
     to = load(target, {}).settings
     grown, seconds = _run(lambda: places.grow(settings, to, target, Bars(), read=read))
-    _tell(grown.copied, f"{seconds:.1f} s, pushes were refused for {grown.frozen_seconds:.1f} s")
+    _tell(grown.copied, f"{seconds:.1f} s, pushes were refused for {grown.frozen_seconds:.2f} s")
     click.echo(f"The registry has moved: serve it with --config {target}")
 
 
