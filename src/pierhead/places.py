@@ -3,8 +3,9 @@
 What is copied, and how, is in `moving`.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 from pierhead import backends
@@ -101,11 +102,9 @@ async def _registry(settings: Settings) -> AsyncIterator[Side]:
 @asynccontextmanager
 async def _new(settings: Settings) -> AsyncIterator[Side]:
     """One that is made where it is not there; what of it is in a directory is served by nobody meanwhile."""
-    async with AsyncExitStack() as stack:
+    with ExitStack() as stack:
         if None in (settings.database.url, settings.storage.url):
-            data = prepare(settings.server.data)
-            settings = settings.model_copy(update={"server": settings.server.model_copy(update={"data": data})})
-            stack.enter_context(ServeLock(data))
-        rows = await stack.enter_async_context(backends.database(settings))
-        store = await stack.enter_async_context(backends.store(settings))
-        yield Side(rows, store)
+            stack.enter_context(ServeLock(prepare(settings.server.data)))
+        await asyncio.to_thread(backends.prepare, settings)
+        async with backends.database(settings) as rows, backends.store(settings) as store:
+            yield Side(rows, store)

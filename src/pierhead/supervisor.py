@@ -258,6 +258,7 @@ def serve(settings: Settings, load: Callable[[], Settings], target: str = TARGET
     check_files(settings)
     _raise_open_files()
     with ServeLock(data) as lock, listener.bound(settings.server) as sock:
+        backends.prepare(settings)
         _require_whole(settings)
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         # Once here rather than in each worker: a replaced worker then serves within milliseconds.

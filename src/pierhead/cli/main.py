@@ -36,6 +36,26 @@ def serve(config: Path | None, **flags: Any) -> None:
     raise SystemExit(code)
 
 
+@main.command()
+@settings_flags
+def migrate(config: Path | None, **flags: Any) -> None:
+    """Bring PostgreSQL's schema up to date, while nodes of the version before still serve."""
+    from pierhead import backends
+    from pierhead.errors import ConfigurationError
+
+    loaded = load(config, flags)
+    try:
+        taken = backends.migrate(loaded.settings)
+    except ConfigurationError as error:
+        refuse(error.mistakes, CONFIGURATION_MISTAKES)
+    if taken is None:
+        click.echo("SQLite: `pierhead serve` does this by itself")
+    for step in taken or ():
+        click.echo(f"taken: {step}")
+    if taken == []:
+        click.echo("up to date")
+
+
 @main.group("config")
 def config_group() -> None:
     """Look at the configuration."""

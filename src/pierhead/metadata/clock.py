@@ -1,4 +1,4 @@
-"""The time, as rows keep it."""
+"""The time, as rows keep it: the database's, whatever the clocks of its nodes say."""
 
 import time
 
@@ -6,7 +6,7 @@ from pierhead.metadata.database import Transaction
 
 
 def now() -> int:
-    """Microseconds since 1970, UTC."""
+    """Microseconds since 1970, UTC, by this machine's clock: SQLite's `clock_us()`."""
     return time.time_ns() // 1000
 
 
