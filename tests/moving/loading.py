@@ -47,10 +47,10 @@ def _says(answer: Answer, kind: type[Exception]) -> bool:
 class Load:
     """Clients that work until they are stopped, or told that the registry has moved."""
 
-    def __init__(self, host: str, *, clients: int, seed: int) -> None:
+    def __init__(self, host: str, *, clients: int, seed: int, first: int) -> None:
         self._stop = threading.Event()
         self.wires = [PatientWire(host) for _ in range(clients)]
-        self.clients = [Client(number, host, seed * 100 + number) for number in range(clients)]
+        self.clients = [Client(number, host, seed * 100 + number) for number in range(first, first + clients)]
         for client, wire in zip(self.clients, self.wires, strict=True):
             client._wire = wire
         self._threads = [threading.Thread(target=client.run, args=(self._stop,)) for client in self.clients]
@@ -89,8 +89,9 @@ class Load:
 
 
 @contextmanager
-def loading(host: str, *, clients: int = 3, seed: int) -> Iterator[Load]:
-    load = Load(host, clients=clients, seed=seed)
+def loading(host: str, *, clients: int = 3, seed: int, first: int = 0) -> Iterator[Load]:
+    """`first` is the number of the first client: each works in repositories of its own, which nobody used before."""
+    load = Load(host, clients=clients, seed=seed, first=first)
     load.start()
     try:
         yield load

@@ -31,7 +31,8 @@ from tests.metadata.rows import APP, add_blob, add_event, add_manifest, add_tag,
 from tests.moving.command import done, killed, pierhead
 from tests.moving.contents import named, served
 from tests.moving.damage import a_blob, flip
-from tests.moving.loading import Load, loading
+from tests.moving.grown import wait_until_all_are_gone
+from tests.moving.loading import loading
 from tests.running import Running, serving
 
 SEED = 12
@@ -255,13 +256,6 @@ async def test_what_changed_is_brought_over_whatever_ids_were_given_again(seed: 
                 async with target.database.snapshot() as ours:
                     assert await rows.differences(theirs, ours, Silent()) == []
             await source.database.write(partial(capture.forget, upto=seen))
-
-
-def wait_until_all_are_gone(load: Load) -> None:
-    deadline = time.monotonic() + 30
-    while any(client.failure is None for client in load.clients):
-        assert time.monotonic() < deadline, "the old registry still serves"
-        time.sleep(0.05)
 
 
 def push(server: Running) -> httpx.Response:

@@ -45,6 +45,11 @@ def place_flags(command: F) -> F:
     return _flags(command, PLACE)
 
 
+def data_flags(command: F) -> F:
+    """Those that tell where the registry of one machine is."""
+    return _flags(command, ("--data",))
+
+
 def _flags(command: F, names: tuple[str, ...]) -> F:
     for flag in reversed(names):
         _, _, metavar, text = FLAGS[flag]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from pierhead.cli.bars import Bars, amount
-from pierhead.cli.flags import CONFIGURATION_MISTAKES, load, place_flags, refuse
+from pierhead.cli.flags import CONFIGURATION_MISTAKES, data_flags, load, place_flags, refuse
 
 if TYPE_CHECKING:
     from pierhead.moving.side import Copied
@@ -55,7 +55,7 @@ def restore_backup(directory: Path, config: Path | None, *, read: bool, **flags:
 
 
 @click.command()
-@place_flags
+@data_flags
 @click.option("--to", "target", type=_directory, metavar="CONFIG", help="TOML file of the registry to move to.")
 @click.option("--give-up", is_flag=True, help="Remove what a killed `grow` left in the registry.")
 @_read
