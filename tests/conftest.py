@@ -20,7 +20,17 @@ profiles.load()
 
 pytest_plugins = ["tests.servers.fixtures"]
 
-_TABLES = ("projects", "blobs", "doomed_keys", "manifest_contents", "events", "uploads", "secrets")
+_TABLES = (
+    "projects",
+    "blobs",
+    "doomed_keys",
+    "manifest_contents",
+    "events",
+    "uploads",
+    "secrets",
+    "jobs",
+    "owed_copies",
+)
 
 ANNOUNCED = pytest.StashKey[list[str]]()
 

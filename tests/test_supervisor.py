@@ -75,10 +75,17 @@ def start(tmp_path: Path) -> Iterator[Start]:
     started: list[Started] = []
 
     def start(
-        toml: str = "", *, server: str = "", data: Path | None = None, scheme: str = "http", wait: bool = True
+        toml: str = "",
+        *,
+        server: str = "",
+        jobs: bool = False,
+        data: Path | None = None,
+        scheme: str = "http",
+        wait: bool = True,
     ) -> Started:
         port = free_port()
-        config = f'[server]\nport = {port}\nworkers = 2\ndata = "{data or tmp_path / str(port)}"\n{server}\n{toml}\n'
+        config = f'[server]\nport = {port}\nworkers = 2\ndata = "{data or tmp_path / str(port)}"\n{server}\n'
+        config += f"[jobs]\nenabled = {str(jobs).lower()}\n{toml}\n"
         (tmp_path / f"{port}.toml").write_text(config)
         one = Started(tmp_path, port, scheme)
         started.append(one)
@@ -276,6 +283,51 @@ def test_a_killed_worker_is_replaced_however_often(start: Start) -> None:
 
     assert one.process.poll() is None
     assert one.says("ended (signal 9): another starts")
+
+
+def jobs_process(one: Started) -> set[int]:
+    """The process that serves nobody, once it has had time to start."""
+    eventually(partial(one.has_workers, 3), one)
+    answering = {int(one.answer()[0]) for _ in range(100)}
+    return one.workers() - answering
+
+
+def test_jobs_have_a_process_of_their_own_that_is_replaced_and_dies_with_the_supervisor(start: Start) -> None:
+    one = start(jobs=True)
+    [victim] = jobs_process(one)
+    os.kill(victim, signal.SIGKILL)
+    eventually(lambda: one.has_workers(3) and victim not in one.workers(), one)
+    assert one.says(f"jobs process {victim} ended (signal 9): another starts")
+    processes = one.workers()
+    one.process.kill()
+    one.process.wait()
+
+    eventually(partial(none_alive, processes))
+
+
+def test_the_process_of_jobs_ends_in_order_with_the_server(start: Start) -> None:
+    one = start(jobs=True)
+    eventually(partial(one.has_workers, 3), one)
+    time.sleep(0.5)
+    processes = one.workers()
+    one.process.terminate()
+
+    assert one.process.wait(5) == 0
+    assert none_alive(processes)
+    assert not one.says("killed")
+
+
+def test_a_reload_replaces_the_process_of_jobs_too_and_can_end_it(start: Start) -> None:
+    one = start(jobs=True)
+    [before] = jobs_process(one)
+    one.process.send_signal(signal.SIGHUP)
+    eventually(lambda: one.has_workers(3) and before not in one.workers(), one)
+    assert one.says("reloaded: 2 new workers serve")
+    replace(one.config, "enabled = true", "enabled = false")
+    one.process.send_signal(signal.SIGHUP)
+
+    eventually(partial(one.has_workers, 2), one)
+    assert one.answers()
 
 
 def test_connections_wait_while_every_worker_is_replaced(start: Start) -> None:

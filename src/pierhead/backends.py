@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 from pierhead.blobs.files import FileStore
 from pierhead.blobs.files.work import Observe, unobserved
+from pierhead.blobs.store import KeepsCopies
+from pierhead.errors import ConfigurationError
 from pierhead.metadata.database import Commit
 from pierhead.metadata.database import unobserved as uncounted
 from pierhead.metadata.sqlite import engine
 from pierhead.metadata.sqlite.database import SqliteDatabase
+from pierhead.observability.metrics import Metrics
 from pierhead.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,6 +53,28 @@ def database(
     return PostgresqlDatabase(settings.database, observe=observe)
 
 
+def existing_database(settings: Settings) -> "SqliteDatabase | PostgresqlDatabase":
+    """To be opened with `async with`. Raises ConfigurationError where there is none yet."""
+    if settings.database.url is None and not (settings.server.data / _EMBEDDED).exists():
+        raise ConfigurationError([f"server.data = {str(settings.server.data)!r}: there is no database"])
+    return database(settings)
+
+
+def observer(metrics: Metrics) -> Callable[[Commit], None]:
+    """What counts the commits of a database."""
+
+    def observe(commit: Commit) -> None:
+        durability = "full" if commit.durable else "normal"
+        metrics.committed(durability, transactions=commit.operations, seconds=commit.seconds)
+
+    return observe
+
+
 def store(settings: Settings, observe: Observe = unobserved) -> FileStore:
     """To be opened with `async with`."""
     return FileStore(settings.server.data, settings.storage, observe=observe)
+
+
+def copies(settings: Settings, store: FileStore) -> KeepsCopies | None:
+    """The store, where it shall keep copies of what is in rows."""
+    return store if settings.storage.wants_copies else None

@@ -11,6 +11,7 @@ from contextlib import suppress
 from socket import socket
 from typing import Any, Protocol
 
+from pierhead import background
 from pierhead.granian_fleet import GranianFleet
 from pierhead.http1 import process
 from pierhead.settings import Settings
@@ -55,6 +56,8 @@ class Fleet:
 
     def __init__(self, settings: Settings, sock: socket, workers: int) -> None:
         multiprocessing.set_start_method("fork", force=True)
+        self._settings = settings
+        self._socket = sock
         most = max(1, settings.server.max_connections // workers)
         self._starter: Starter
         if settings.server.tls_certificate:
@@ -63,9 +66,17 @@ class Fleet:
             self._starter = Http1Fleet(settings, sock, most)
 
     def start(self, slot: int, entry: Callable[[], Any]) -> WorkerProcess:
-        process = self._starter.process(slot, entry)
-        process.start()
-        return WorkerProcess(process)
+        return _started(self._starter.process(slot, entry))
+
+    def start_jobs(self, entry: Callable[[], Any]) -> WorkerProcess:
+        """The process that does background work, and serves nobody."""
+        arguments = (entry, self._socket, self._settings)
+        return _started(multiprocessing.Process(name="pierhead-jobs", target=background.run, args=arguments))
+
+
+def _started(process: Any) -> WorkerProcess:
+    process.start()
+    return WorkerProcess(process)
 
 
 class Http1Fleet:

@@ -92,10 +92,7 @@ def _same(directory: Path, other: Path) -> bool:
 @asynccontextmanager
 async def _registry(settings: Settings) -> AsyncIterator[Side]:
     """One that is there, whether it is being served or not."""
-    database = settings.server.data / "pierhead.db"
-    if settings.database.url is None and not database.is_file():
-        raise ConfigurationError([f"there is no registry in {settings.server.data}: it has no pierhead.db"])
-    async with backends.database(settings) as rows, backends.store(settings) as store:
+    async with backends.existing_database(settings) as rows, backends.store(settings) as store:
         yield Side(rows, store)
 
 

@@ -1,12 +1,8 @@
 """One worker: its parts, opened in order and closed in reverse, and which part answers a path."""
 
-import asyncio
 import gc
-import logging
 import os
-import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack
 
 from pierhead import __version__, backends, worker
 from pierhead.access.authenticator import Access
@@ -14,22 +10,15 @@ from pierhead.asgi.cors import Cors
 from pierhead.asgi.types import App, Receive, Scope, Send
 from pierhead.distribution.app import Distribution
 from pierhead.distribution.face import Face
-from pierhead.errors import PierheadError
-from pierhead.metadata.database import Commit
 from pierhead.metadata.sqlite import engine
 from pierhead.metadata.sqlite.database import SqliteDatabase
 from pierhead.observability import logs, tracing
-from pierhead.observability.metrics import Metrics
 from pierhead.observability.observability import Observability
 from pierhead.operations import Operations
 from pierhead.registry.registry import Registry
-from pierhead.registry.uploads import Uploads
 from pierhead.settings import Settings
 
-SWEEP_SECONDS = 600
 _GARBAGE_OBJECTS = 50_000
-
-log = logging.getLogger(__name__)
 
 
 def build() -> App:
@@ -74,7 +63,7 @@ class Server:
             Observability(access=settings.log.access, format=log_format, shared=worker.metrics_directory())
         )
         metrics = observability.metrics
-        database = backends.database(settings, _observer(metrics))
+        database = backends.database(settings, backends.observer(metrics))
         await stack.enter_async_context(database)
         if isinstance(database, SqliteDatabase):
             lookups = database.take_lookups
@@ -85,8 +74,7 @@ class Server:
         metrics.build.watch(lambda: 1, __version__, engine.version())
         store = await stack.enter_async_context(backends.store(settings, metrics.stored))
         access = stack.enter_context(Access(settings.access, metrics.authenticated))
-        registry = Registry(database, store, settings)
-        await stack.enter_async_context(_sweeping(registry.uploads))
+        registry = Registry(database, store, settings, copies=backends.copies(settings, store))
         traced = await stack.enter_async_context(tracing.open_tracing(os.environ, observability, __version__))
         face = Distribution(Face.of(registry, access, settings, metrics.uploads), observability)
         self._distribution = traced(Cors.around(face, settings.cors))
@@ -97,33 +85,3 @@ class Server:
 
         pings = {"database": database.ping, "storage": ping_storage}
         self._operations = Operations(observability, pings, settings.metrics.allow, metrics=settings.metrics.enabled)
-
-
-def _observer(metrics: Metrics) -> Callable[[Commit], None]:
-    def observe(commit: Commit) -> None:
-        durability = "full" if commit.durable else "normal"
-        metrics.committed(durability, transactions=commit.operations, seconds=commit.seconds)
-
-    return observe
-
-
-@asynccontextmanager
-async def _sweeping(uploads: Uploads) -> AsyncIterator[None]:
-    """Forgets expired upload sessions now and then, while the block runs."""
-
-    async def sweep() -> None:
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  spreads the workers
-            try:
-                while await uploads.sweep():
-                    pass
-            except PierheadError:
-                log.exception("expired upload sessions could not be removed")
-
-    task = asyncio.create_task(sweep())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

@@ -227,6 +227,11 @@ class StorageSettings(Section):
         le=32 * KIB,
         description="Blobs up to so long are kept in the database, where a push costs one sync; 0: none.",
     )
+    copies: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="Copy manifests, small blobs and the history of tags into the store, which then tells by itself "
+        "what the registry held; auto: where `storage.url` is set.",
+    )
     min_free_bytes: Bytes = Field(
         default=256 * MIB,
         ge=0,
@@ -235,6 +240,10 @@ class StorageSettings(Section):
     allow_network_filesystem: bool = Field(
         default=False, description="Serve data from NFS, CIFS and the like: not safe."
     )
+
+    @property
+    def wants_copies(self) -> bool:
+        return self.copies == "always" or (self.copies == "auto" and self.url is not None)
 
 
 class DatabaseSettings(Section):
@@ -264,6 +273,20 @@ class DatabaseSettings(Section):
     stale_seconds: float = Field(
         default=3600, ge=1, le=604_800, description="With serve_stale: what was found counts for so long."
     )
+
+
+class JobSettings(Section):
+    """Background work."""
+
+    enabled: bool = Field(
+        default=True, description="Whether `pierhead serve` does it too, in a process of its own beside its workers."
+    )
+    concurrency: int = Field(default=4, ge=1, le=256, description="Jobs done at once per process.")
+    poll_seconds: float = Field(default=1, ge=0.05, le=3600, description="Seconds between two looks for work.")
+    lease_seconds: float = Field(
+        default=60, ge=1, le=3600, description="A job goes to another process once its own is silent for so long."
+    )
+    keep_hours: float = Field(default=24, ge=0, le=24 * 365, description="Jobs that were done are listed for so long.")
 
 
 class ListingSettings(Section):
@@ -318,6 +341,7 @@ class Settings(Section):
     uploads: UploadSettings = UploadSettings()
     database: DatabaseSettings = DatabaseSettings()
     storage: StorageSettings = StorageSettings()
+    jobs: JobSettings = JobSettings()
     listing: ListingSettings = ListingSettings()
     cache: CacheSettings = CacheSettings()
     log: LogSettings = LogSettings()

@@ -33,12 +33,16 @@ from pierhead.worker import READY_SIGNAL, Entry, Handover
 logger = logging.getLogger("pierhead.supervisor")
 
 TARGET = "pierhead.server:build"
+JOBS_TARGET = "pierhead.background:build"
+JOBS = -1  # the slot of the process that does background work
 SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, READY_SIGNAL}
 TICK_SECONDS = 1.0
 READY_SECONDS = 10.0  # a worker that has not said so by then counts as ready
 LONGEST_PAUSE = 5.0  # seconds between two starts of a worker that keeps dying
 _HEALTHY_SECONDS = 10.0
 _SETTLING_SECONDS = 0.3
+# Background work leaves the first moments to the workers.
+_JOBS_AFTER_SECONDS = 0.5
 _OPEN_FILES = 65536
 _FIXED = ("host", "port", "data", "backlog")
 
@@ -59,6 +63,14 @@ class Member:
     @property
     def ending(self) -> bool:
         return self.farewell is not None
+
+    @property
+    def serves(self) -> bool:
+        return self.slot != JOBS
+
+    @property
+    def kind(self) -> str:
+        return "worker" if self.serves else "jobs process"
 
 
 class Supervisor:
@@ -84,6 +96,8 @@ class Supervisor:
         self._target = target
         for slot in range(workers_of(self._settings.server)):
             self._start(slot)
+        if self._settings.jobs.enabled:
+            self._starts.append((time.monotonic() + _JOBS_AFTER_SECONDS, JOBS))
         while self._members or self._starts:
             self._take(signal.sigtimedwait(SIGNALS, self._patience()))
         return self._exit_code or 0
@@ -124,9 +138,15 @@ class Supervisor:
     def _new_fleet(self) -> Fleet:
         return Fleet(self._settings, self._socket, workers_of(self._settings.server))
 
+    def _slots(self) -> list[int]:
+        return [*range(workers_of(self._settings.server)), *[JOBS] * self._settings.jobs.enabled]
+
     def _start(self, slot: int) -> None:
         handover = Handover(self._settings, os.getpid(), self._socket.fileno(), (self._lock.descriptor,), self._metrics)
-        process = self._fleet.start(slot, Entry(self._target, handover))
+        if slot == JOBS:
+            process = self._fleet.start_jobs(Entry(JOBS_TARGET, handover))
+        else:
+            process = self._fleet.start(slot, Entry(self._target, handover))
         self._members.append(Member(process, slot, self._generation, time.monotonic()))
 
     def _end(self, members: list[Member], seconds: float) -> None:
@@ -141,14 +161,14 @@ class Supervisor:
         for member in self._members:
             if member.process.pid == pid:
                 member.ready_at = time.monotonic()
-        if not self._announced:
+        if not self._announced and any(member.serves and member.ready_at is not None for member in self._members):
             self._announced = True
             _announce(self._settings, self._socket)
         young = [member for member in self._members if member.generation == self._generation]
         if self._previous and all(member.ready_at is not None for member in young):
             self._previous = None
             self._retire([m for m in self._members if m not in young], self._settings.server.reload_drain_seconds)
-            logger.info("reloaded: %d new workers serve", len(young))
+            logger.info("reloaded: %d new workers serve", sum(member.serves for member in young))
 
     def _bury(self) -> None:
         dead = [member for member in self._members if not member.process.alive()]
@@ -163,11 +183,11 @@ class Supervisor:
         if refused and self._previous:
             self._take_back(code)
         elif refused and not self._announced:
-            logger.error("a worker could not start (exit code %d): stopped", code)
+            logger.error("a %s could not start (exit code %d): stopped", member.kind, code)
             self._drain(1)
         else:
             pause = self._pause(member, code)
-            logger.error("worker %d ended (%s): another starts", member.process.pid, _ending(code))
+            logger.error("%s %d ended (%s): another starts", member.kind, member.process.pid, _ending(code))
             self._starts.append((time.monotonic() + pause, member.slot))
 
     def _pause(self, member: Member, code: int) -> float:
@@ -208,7 +228,7 @@ class Supervisor:
         self._certificate = tls.Watch(self._settings.server)
         self._generation += 1
         self._starts.clear()
-        for slot in range(workers_of(self._settings.server)):
+        for slot in self._slots():
             self._start(slot)
 
     def _take_back(self, code: int) -> None:
@@ -223,7 +243,7 @@ class Supervisor:
             if not member.ending:
                 member.generation = self._generation
         serving = {member.slot for member in self._members if not member.ending}
-        missing = set(range(workers_of(self._settings.server))) - serving
+        missing = set(self._slots()) - serving
         self._starts = [(time.monotonic(), slot) for slot in missing]
 
 
@@ -238,7 +258,7 @@ def _press(member: Member, now: float) -> None:
     """Asks once: a second signal would cut the transfers that the first one lets finish."""
     if now >= member.patience or member.ready_at is None:
         if member.ready_at is not None:
-            logger.warning("worker %d did not end in time: killed", member.process.pid)
+            logger.warning("%s %d did not end in time: killed", member.kind, member.process.pid)
         member.process.kill()  # one that does not serve yet has nothing to finish
         member.patience = math.inf
     elif member.farewell and not member.told and now >= _settled_at(member):
@@ -262,7 +282,8 @@ def serve(settings: Settings, load: Callable[[], Settings], target: str = TARGET
         _require_whole(settings)
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         # Once here rather than in each worker: a replaced worker then serves within milliseconds.
-        importlib.import_module(target.partition(":")[0])
+        for module in (target, JOBS_TARGET):
+            importlib.import_module(module.partition(":")[0])
         return Supervisor(settings, load, lock, sock).run(target)
 
 

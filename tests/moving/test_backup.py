@@ -223,7 +223,7 @@ def test_a_backup_needs_a_registry_and_a_place_of_its_own(filled: Path, tmp_path
     itself = pierhead("backup", "--data", filled, "--to", filled)
 
     assert (nothing.returncode, itself.returncode) == (2, 2)
-    assert "there is no registry in" in nothing.stderr
+    assert "there is no database" in nothing.stderr
     assert "is the registry itself" in itself.stderr
 
 

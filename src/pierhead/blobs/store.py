@@ -102,6 +102,17 @@ class Reader(Protocol):
     def close(self) -> None: ...
 
 
+class KeepsCopies(Protocol):
+    """A store that also keeps copies of what is in rows, apart from blobs and uploads."""
+
+    async def keep(self, name: str, content: bytes) -> None:
+        """On return the content is durable under a name such as `manifests/sha256/<hex>`, in place of what was there.
+
+        No name is another one's folder. Raises StorageFailed, StorageFull.
+        """
+        ...
+
+
 class BlobStore(Protocol):
     """Bytes. Every method raises StorageFailed where the store does, StorageFull where it is full."""
 

@@ -1,4 +1,4 @@
-"""Flags that are settings, and the settings that they and the other sources make."""
+"""The flags that name settings, and the settings that they give with the file and the environment."""
 
 # ruff: noqa: PLC0415
 
@@ -31,22 +31,20 @@ FLAGS = {
     "--log-level": ("log", "level", "LEVEL", "debug, info, warning or error."),
     "--access-log": ("log", "access", "WHICH", "Requests that get a line: all, changes or none."),
 }
-PLACE = ("--data", "--database", "--storage")
 
 
 def settings_flags(command: F) -> F:
-    """All of them."""
     command = click.option("--allow-anonymous", is_flag=True, help="Open to everybody who reaches it.")(command)
     return _flags(command, tuple(FLAGS))
 
 
 def place_flags(command: F) -> F:
-    """Those that tell where a registry is."""
-    return _flags(command, PLACE)
+    """For what works on the data, beside a server or without one."""
+    return _flags(command, ("--data", "--database", "--storage"))
 
 
 def data_flags(command: F) -> F:
-    """Those that tell where the registry of one machine is."""
+    """For what works on the registry of one machine."""
     return _flags(command, ("--data",))
 
 
@@ -61,15 +59,16 @@ def load(config: Path | None, flags: dict[str, Any], exit_code: int = CONFIGURAT
     from pierhead.errors import ConfigurationError
 
     try:
-        return configuration(config, flags)
+        return read(config, flags)
     except ConfigurationError as error:
         refuse(error.mistakes, exit_code)
 
 
-def configuration(config: Path | None, flags: dict[str, Any]) -> "Configuration":
-    from pierhead import configuration as sources
+def read(config: Path | None, flags: dict[str, Any]) -> "Configuration":
+    """Raises ConfigurationError with every mistake; `load` ends the program instead."""
+    from pierhead import configuration
 
-    return sources.load(config, _given(flags))
+    return configuration.load(config, _given(flags))
 
 
 def _given(flags: dict[str, Any]) -> "dict[Key, Given]":

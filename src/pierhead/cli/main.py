@@ -9,7 +9,8 @@ import click
 
 from pierhead import __version__
 from pierhead.cli import upkeep
-from pierhead.cli.flags import CONFIGURATION_MISTAKES, configuration, load, refuse, settings_flags
+from pierhead.cli.flags import CONFIGURATION_MISTAKES, FLAGS, load, place_flags, read, refuse, settings_flags
+from pierhead.cli.jobs import jobs
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -25,15 +26,35 @@ def serve(config: Path | None, **flags: Any) -> None:
     from pierhead.errors import ConfigurationError
     from pierhead.observability import logs
 
-    loaded = load(config, flags)
-    logs.configure(logs.resolve(loaded.settings.log.format), loaded.settings.log.level)
+    configuration = load(config, flags)
+    logs.configure(logs.resolve(configuration.settings.log.format), configuration.settings.log.level)
     from pierhead import supervisor
 
     try:
-        code = supervisor.serve(loaded.settings, lambda: configuration(config, flags).settings)
+        code = supervisor.serve(configuration.settings, lambda: read(config, flags).settings)
     except ConfigurationError as error:
         refuse(error.mistakes, CONFIGURATION_MISTAKES)
     raise SystemExit(code)
+
+
+@main.command()
+@place_flags
+@click.option("--log-format", metavar="FORMAT", help=FLAGS["--log-format"][-1])
+@click.option("--log-level", metavar="LEVEL", help=FLAGS["--log-level"][-1])
+def worker(config: Path | None, **flags: Any) -> None:
+    """Do background work, and serve nobody, until SIGTERM."""
+    from pierhead.errors import ConfigurationError
+    from pierhead.observability import logs
+
+    settings = load(config, flags).settings
+    logs.configure(logs.resolve(settings.log.format), settings.log.level)
+    from pierhead import background, data_directory
+
+    try:
+        data_directory.prepare(settings.server.data)
+        background.alone(settings)
+    except ConfigurationError as error:
+        refuse(error.mistakes, CONFIGURATION_MISTAKES)
 
 
 @main.command()
@@ -43,9 +64,9 @@ def migrate(config: Path | None, **flags: Any) -> None:
     from pierhead import backends
     from pierhead.errors import ConfigurationError
 
-    loaded = load(config, flags)
+    configuration = load(config, flags)
     try:
-        taken = backends.migrate(loaded.settings)
+        taken = backends.migrate(configuration.settings)
     except ConfigurationError as error:
         refuse(error.mistakes, CONFIGURATION_MISTAKES)
     if taken is None:
@@ -67,11 +88,11 @@ def check(config: Path | None, **flags: Any) -> None:
     """Say OK, or every mistake."""
     from pierhead.errors import ConfigurationError
 
-    loaded = load(config, flags, exit_code=1)
+    configuration = load(config, flags, exit_code=1)
     from pierhead.supervisor import check_files
 
     try:
-        check_files(loaded.settings)
+        check_files(configuration.settings)
     except ConfigurationError as error:
         refuse(error.mistakes, 1)
     click.echo("OK")
@@ -81,14 +102,15 @@ def check(config: Path | None, **flags: Any) -> None:
 @settings_flags
 def show(config: Path | None, **flags: Any) -> None:
     """Print every setting as TOML, with where its value comes from."""
-    loaded = load(config, flags, exit_code=1)
+    configuration = load(config, flags, exit_code=1)
     from pierhead.configuration import effective_toml
 
-    click.echo(effective_toml(loaded))
+    click.echo(effective_toml(configuration))
 
 
-for command in upkeep.COMMANDS:
+for command in (jobs, *upkeep.COMMANDS):
     main.add_command(command)
+
 
 if __name__ == "__main__":
     main()

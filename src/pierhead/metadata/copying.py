@@ -70,7 +70,7 @@ TABLES = (
 )
 BLOBS = next(table for table in TABLES if table.name == "blobs")
 CONTENTS = frozenset(("blob_contents", "manifest_contents"))
-NOT_COPIED = frozenset(("uploads", "upload_parts", "doomed_keys", "secrets", "moves", "holds"))
+NOT_COPIED = frozenset(("uploads", "upload_parts", "doomed_keys", "secrets", "jobs", "owed_copies", "moves", "holds"))
 
 # The key of a blob whose bytes have not arrived. `;` comes after `:`.
 PENDING = "pending:"

@@ -34,7 +34,10 @@ def unobserved(_: Commit) -> None:
 
 
 class Transaction(Protocol):
-    """SQL with named parameters (`:name`), and `clock_us()`: the database's time in microseconds since 1970."""
+    """SQL with named parameters (`:name`), and `clock_us()`: the database's time in microseconds since 1970.
+
+    A comment that begins with `!` is for engines that run operations at once.
+    """
 
     async def lock(self, *locks: Lock) -> None:
         """Holds all of these to the end of the transaction. The first thing an operation does, and only once."""

@@ -55,6 +55,9 @@ class Gauge(Instrument):
         row = self.rows.get(labels) or self.row(labels)
         row[0] += amount
 
+    def set(self, amount: float, *labels: str) -> None:
+        self.row(labels)[0] = amount
+
 
 class Histogram(Instrument):
     """A row is the sum, then one count per bucket, the last without an upper bound."""

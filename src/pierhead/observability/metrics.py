@@ -3,12 +3,14 @@
 Labels hold only words of our own (operations, codes), never names that a client chose.
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from pierhead.observability.instruments import Counter, Gauge, Histogram, Instrument, Reading
 
 REQUEST_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 STORAGE_SECONDS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+JOB_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600)
 COMMIT_SECONDS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -54,12 +56,17 @@ class Metrics:
             "pierhead_database_batch_size", "Transactions grouped in a commit", ("durability",), buckets=BATCH_SIZES
         )
         self.cache_lookups = Counter("pierhead_cache_lookups", "Look-ups in caches", ("cache", "result"))
+        self.jobs_ended = Counter("pierhead_jobs", "Attempts at jobs that ended", ("kind", "outcome"))
+        self.job_seconds = Histogram(
+            "pierhead_job_seconds", "Seconds of attempts at jobs", ("kind",), buckets=JOB_SECONDS
+        )
+        self.jobs_unfinished = Gauge("pierhead_jobs_unfinished", "Jobs that are not done", ("kind", "state"))
         self.log_dropped = Counter("pierhead_access_log_dropped", "Access log lines dropped, because no one read them")
         self.connections = Reading(
             "pierhead_database_connections", "Connections of one worker to PostgreSQL; waiting: requests", ("state",)
         )
         self.wal_bytes = Reading("pierhead_database_wal_bytes", "Length of SQLite's write-ahead log")
-        self.workers = Reading("pierhead_workers", "Worker processes alive")
+        self.workers = Gauge("pierhead_workers", "Worker processes alive that answer requests")
         self.build = Reading("pierhead_build_info", "Always 1; what is running", ("version", "sqlite"))
 
     def instruments(self) -> list[Instrument]:
@@ -69,6 +76,16 @@ class Metrics:
         self.commits.add(1, durability)
         self.commit_seconds.observe(seconds, durability)
         self.batch_sizes.observe(transactions, durability)
+
+    def job_ended(self, kind: str, outcome: str, seconds: float) -> None:
+        self.jobs_ended.add(1, kind, outcome)
+        self.job_seconds.observe(seconds, kind)
+
+    def jobs_counted(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """How many jobs of a kind are in a state, now."""
+        for labels in {*self.jobs_unfinished.rows, *counts}:
+            kind, state = labels
+            self.jobs_unfinished.set(counts.get((kind, state), 0), kind, state)
 
     def watch_pool(self, pool: Pool) -> None:
         self.connections.watch(lambda: pool.open, "open")

@@ -27,8 +27,16 @@ SHARING = 0.5  # seconds between two writes of this worker's numbers
 class Observability:
     """`shared` is the directory of `slots.prepare`, the same for all workers; None where there is one process."""
 
-    def __init__(self, *, access: Choice, format: Format, shared: Path | None) -> None:  # noqa: A002 -- the setting
+    def __init__(
+        self,
+        *,
+        access: Choice,
+        format: Format,  # noqa: A002 -- the setting
+        shared: Path | None,
+        answers: bool = True,
+    ) -> None:
         self.metrics = Metrics()
+        self.metrics.workers.add(1 if answers else 0)
         self._sums = RequestSums(self.metrics)
         self._changes_only = access == "changes"
         self._log = None if access == "none" else AccessLog(format, self.metrics.log_dropped)
@@ -86,7 +94,6 @@ class Observability:
 
     def _page(self, own: Numbers, accept: str) -> tuple[bytes, str]:
         others = self._slot.others() if self._slot else []
-        own[self.metrics.workers.name] = {(): [1 + sum(other.alive for other in others)]}
         return exposition.text(self.metrics.instruments(), own, others, accept)
 
     def _numbers(self, instruments: Iterable[Instrument]) -> Numbers:

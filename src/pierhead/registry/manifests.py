@@ -14,7 +14,7 @@ from pierhead.errors import (
     StillNeeded,
 )
 from pierhead.metadata import blobs as blob_rows
-from pierhead.metadata import events, locks, repositories
+from pierhead.metadata import copies, events, locks, repositories
 from pierhead.metadata import manifests as rows
 from pierhead.metadata import tags as tag_rows
 from pierhead.metadata.database import Database, Transaction
@@ -37,12 +37,19 @@ class Pushed:
 
 class Manifests:
     def __init__(
-        self, database: Database, contents: Contents, settings: ManifestSettings, stale: Stale | None = None
+        self,
+        database: Database,
+        contents: Contents,
+        settings: ManifestSettings,
+        stale: Stale | None = None,
+        *,
+        copied: bool = False,
     ) -> None:
         self._database = database
         self._recall = (stale or database).recall
         self._contents = contents
         self._settings = settings
+        self._copied = copied
 
     async def find(self, repository: RepositoryName, reference: Digest | TagName) -> Manifest:
         """Raises RepositoryUnknown, ManifestUnknown."""
@@ -100,8 +107,12 @@ class Manifests:
             moving = [locks.tag(repository, tag) for tag in tags]
             await tx.lock(locks.manifest(digest), locks.repository(repository, shared=True), *moving)
             repository_id = await repositories.ensure(tx, repository)
-            manifest_id = await self._add(tx, repository_id, digest, content, document)
-            await _point(tx, repository_id, manifest_id, digest, tags=tuple(dict.fromkeys(tags)), actor=actor)
+            manifest_id, added = await self._add(tx, repository_id, digest, content, document)
+            moved = await _point(tx, repository_id, manifest_id, digest, tags=tuple(dict.fromkeys(tags)), actor=actor)
+            if self._copied:
+                for tag in moved or [None] * added:
+                    media_type = document.media_type
+                    await copies.owe(tx, "pushed", digest, repository=repository, tag=tag, media_type=media_type)
 
         await self._database.write(push)
         return Pushed(digest, document.subject)
@@ -128,6 +139,8 @@ class Manifests:
                 await tag_rows.remove(tx, repository_id, tag)
                 await tag_rows.remember(tx, tag_rows.Move(repository_id, tag, "deleted", digest, None, event_id))
             await rows.remove(tx, manifest_id, digest)
+            if self._copied:
+                await copies.owe(tx, "deleted", digest, repository=repository)
 
         await self._database.write(delete)
 
@@ -137,19 +150,19 @@ class Manifests:
 
     async def _add(
         self, tx: Transaction, repository_id: int, digest: Digest, content: bytes, document: Document
-    ) -> int:
-        """The id of the manifest in the repository, added with its references where it is new."""
+    ) -> tuple[int, bool]:
+        """The id of the manifest in the repository, and whether it is new there or is read as another type."""
         new = _row(repository_id, digest, content, document)
         known = await rows.identify(tx, repository_id, digest)
         if known is not None and await rows.media_type(tx, known) == document.media_type:
-            return known
+            return known, False
         if not self._settings.allow_sparse:
             await _require_parts(tx, repository_id, document)
         if known is not None:
             await rows.retype(tx, known, new, document.references)
-            return known
+            return known, True
         await rows.keep_content(tx, digest, content)
-        return await rows.add(tx, new, document.references)
+        return await rows.add(tx, new, document.references), True
 
 
 def _row(repository_id: int, digest: Digest, content: bytes, document: Document) -> rows.NewManifest:
@@ -176,8 +189,9 @@ async def _require_parts(tx: Transaction, repository_id: int, document: Document
 
 async def _point(
     tx: Transaction, repository_id: int, manifest_id: int, digest: Digest, *, tags: tuple[TagName, ...], actor: Actor
-) -> None:
-    """Points tags to a manifest, and writes what happened."""
+) -> list[TagName | None]:
+    """Points tags to a manifest, writes what happened, and returns the tags that moved."""
+    moved: list[TagName | None] = []
     if not tags:
         await events.record(tx, "manifest.pushed", repository_id, actor, after=digest)
     for tag in tags:
@@ -191,3 +205,5 @@ async def _point(
         await tag_rows.remember(
             tx, tag_rows.Move(repository_id, tag, "moved" if before else "created", before, digest, event_id)
         )
+        moved.append(tag)
+    return moved

@@ -1,9 +1,10 @@
 """Everything that a registry does, by noun. Faces (`distribution`, `api`, `cli`) ask it, and nothing below it."""
 
-from pierhead.blobs.store import BlobStore
+from pierhead.blobs.store import BlobStore, KeepsCopies
 from pierhead.metadata.database import Database
 from pierhead.registry.blobs import Blobs
 from pierhead.registry.contents import Contents
+from pierhead.registry.copies import Copies
 from pierhead.registry.manifests import Manifests
 from pierhead.registry.referrers import Referrers
 from pierhead.registry.repositories import Repositories
@@ -16,13 +17,20 @@ _SMALL_BLOB_BYTES = 32 * 1024
 
 
 class Registry:
-    def __init__(self, database: Database, store: BlobStore, settings: Settings) -> None:
+    """`copies` is the store where it shall keep copies of what is in rows."""
+
+    def __init__(
+        self, database: Database, store: BlobStore, settings: Settings, *, copies: KeepsCopies | None = None
+    ) -> None:
+        copied = copies is not None
         half = settings.cache.content_bytes // 2
         manifests = Contents(half, item_max=settings.manifests.max_size)
         stale = Stale(database, settings.database.stale_seconds) if settings.database.serve_stale else None
         self.repositories = Repositories(database)
-        self.manifests = Manifests(database, manifests, settings.manifests, stale)
-        self.tags = Tags(database)
+        self.manifests = Manifests(database, manifests, settings.manifests, stale, copied=copied)
+        self.tags = Tags(database, copied=copied)
         self.blobs = Blobs(database, store, Contents(half, item_max=_SMALL_BLOB_BYTES), stale)
-        self.uploads = Uploads(database, store, settings.uploads, inline=settings.storage.inline_bytes)
+        inline = settings.storage.inline_bytes
+        self.uploads = Uploads(database, store, settings.uploads, inline=inline, copied=copied)
         self.referrers = Referrers(database)
+        self.copies = Copies(database, copies) if copies else None

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pierhead.errors import ManifestUnknown, RepositoryUnknown
-from pierhead.metadata import events, locks, repositories
+from pierhead.metadata import copies, events, locks, repositories
 from pierhead.metadata import tags as rows
 from pierhead.metadata.database import Database, Transaction
 from pierhead.models import Actor, RepositoryName, TagName
@@ -16,8 +16,9 @@ class TagPage:
 
 
 class Tags:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, copied: bool = False) -> None:
         self._database = database
+        self._copied = copied
 
     async def page(self, repository: RepositoryName, *, after: str, size: int) -> TagPage:
         """Raises RepositoryUnknown."""
@@ -41,5 +42,7 @@ class Tags:
             event_id = await events.record(tx, "tag.deleted", repository_id, actor, tag=tag, before=before)
             await rows.remove(tx, repository_id, tag)
             await rows.remember(tx, rows.Move(repository_id, tag, "deleted", before, None, event_id))
+            if self._copied:
+                await copies.owe(tx, "deleted", before, repository=repository, tag=tag)
 
         await self._database.write(delete)

@@ -26,7 +26,7 @@ from pierhead.errors import (
     UploadUnknown,
 )
 from pierhead.metadata import blobs as blob_rows
-from pierhead.metadata import events, locks, repositories
+from pierhead.metadata import copies, events, locks, repositories
 from pierhead.metadata import uploads as rows
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.secrets import shared
@@ -46,11 +46,20 @@ _CLOCK_ERROR = 60_000_000
 
 
 class Uploads:
-    def __init__(self, database: Database, store: BlobStore, settings: UploadSettings, *, inline: int = 0) -> None:
+    def __init__(
+        self,
+        database: Database,
+        store: BlobStore,
+        settings: UploadSettings,
+        *,
+        inline: int = 0,
+        copied: bool = False,
+    ) -> None:
         self._database = database
         self._store = store
         self._settings = settings
         self._inline = inline  # bytes; blobs up to here are kept beside their rows
+        self._copied = copied  # whether the store keeps copies of these
         self._boot: str | None = None  # under which this process runs, once a session told
         self._clock = Clock(database)
         self._tickets: Tickets | None = None
@@ -94,7 +103,7 @@ class Uploads:
             await tx.lock(locks.blob(digest))
             current = await blob_rows.stored(tx, digest)
             if current is None or (current == known and not sound):
-                await blob_rows.put(tx, Blob(digest, len(content), in_row(digest)), content=content)
+                await _put(tx, Blob(digest, len(content), in_row(digest)), content, copied=self._copied)
             await _hold(tx, upload.repository, digest, actor)
             if told:
                 await _finish(tx, upload, digest)
@@ -124,7 +133,16 @@ class Uploads:
             yield receiving
 
     def _receiving(self, upload: Upload, appender: Appender, *, told: bool = True) -> "Receiving":
-        return Receiving(self._database, self._store, self._settings, upload, appender, inline=self._inline, told=told)
+        return Receiving(
+            self._database,
+            self._store,
+            self._settings,
+            upload,
+            appender,
+            inline=self._inline,
+            copied=self._copied,
+            told=told,
+        )
 
     async def cancel(self, repository: RepositoryName, upload_id: str) -> None:
         """Raises UploadUnknown."""
@@ -135,10 +153,12 @@ class Uploads:
                 return
         raise UploadBusy(upload_id, upload.offset)
 
+    async def any_expired(self) -> bool:
+        return await self._database.read(partial(rows.any_expired, kept=self._kept()))
+
     async def sweep(self) -> int:
         """Forgets some of the sessions that expired, and returns how many. Harmless at once with others."""
-        settings = self._settings
-        kept = rows.Kept(idle=int(settings.idle_expiry_hours * _HOUR), finished=int(settings.finished_hours * _HOUR))
+        kept = self._kept()
 
         async def retire(tx: Transaction) -> list[Upload]:
             await tx.lock(locks.sweep())
@@ -149,10 +169,6 @@ class Uploads:
             for upload in retired:
                 await rows.forget(tx, upload)
 
-        await self._clock.look()
-        if not await self._database.read(lambda tx: rows.any_expired(tx, kept)):
-            await self._clear_away(self._oldest_ticket() - _HOUR)
-            return 0
         # Theirs no more before their bytes go: whoever comes back just now is told 404, not 202.
         retired = await self._database.write(retire, durable=False)
         for upload in retired:
@@ -160,12 +176,20 @@ class Uploads:
         await self._database.write(forget, durable=False)
         return len(retired)
 
-    async def _clear_away(self, before: int) -> None:
-        """Discards what was staged for sessions that never got a row, since their process died."""
-        for upload_id in await self._store.abandoned(before):
-            if await self._database.read(partial(rows.find, upload_id=upload_id)) is None:
-                nobody = Upload(id=upload_id, repository=RepositoryName(), algorithm="", offset=0, epoch=0)
-                await self._store.discard(nobody)
+    def _kept(self) -> rows.Kept:
+        settings = self._settings
+        return rows.Kept(idle=int(settings.idle_expiry_hours * _HOUR), finished=int(settings.finished_hours * _HOUR))
+
+    async def orphans(self) -> list[str]:
+        """Some sessions that never got a row, since their process died, and for which something is staged."""
+        await self._clock.look()
+        abandoned = await self._store.abandoned(self._oldest_ticket() - _HOUR)
+        return [one for one in abandoned if await self._database.read(partial(rows.find, upload_id=one)) is None]
+
+    async def discard(self, orphans: list[str]) -> None:
+        for upload_id in orphans:
+            nobody = Upload(id=upload_id, repository=RepositoryName(), algorithm="", offset=0, epoch=0)
+            await self._store.discard(nobody)
 
     async def _verified(self, upload: Upload) -> Upload:
         """The session after a look at its bytes. Raises UploadUnknown where they are not those accepted."""
@@ -252,6 +276,7 @@ class Receiving:
         appender: Appender,
         *,
         inline: int,
+        copied: bool,
         told: bool,
     ) -> None:
         self._database = database
@@ -260,6 +285,7 @@ class Receiving:
         self._upload = upload
         self._appender = appender
         self._inline = inline
+        self._copied = copied
         self._told = told
         self._alive_at = time.monotonic()
 
@@ -333,7 +359,7 @@ class Receiving:
         if current is None and new.key is None:
             return None
         if new.key is not None and (current is None or current == new.known):
-            await blob_rows.put(tx, Blob(new.digest, new.size, new.key), content=new.content)
+            await _put(tx, Blob(new.digest, new.size, new.key), new.content, copied=self._copied)
         await _hold(tx, self._upload.repository, new.digest, actor)
         await _finish(tx, self._upload, new.digest)
         kept = await blob_rows.stored(tx, new.digest)
@@ -370,6 +396,12 @@ class _Stored:
     known: Blob | None  # what the digest had before
     key: str | None = None  # None where that is sound
     content: bytes | None = None  # for the row
+
+
+async def _put(tx: Transaction, blob: Blob, content: bytes | None, *, copied: bool) -> None:
+    await blob_rows.put(tx, blob, content=content)
+    if copied and content is not None:
+        await copies.owe(tx, "blob", blob.digest)
 
 
 async def _hold(tx: Transaction, repository: RepositoryName, digest: Digest, actor: Actor) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from pierhead.blobs.files import copies
 from pierhead.blobs.files.appender import FileAppender
 from pierhead.blobs.files.kernel import boot_id
 from pierhead.blobs.files.layout import Layout, sync_directory
@@ -29,7 +30,7 @@ _LARGE = 8 * 1024 * 1024
 
 
 class FileStore:
-    """Implements `BlobStore`; open it with `async with`."""
+    """Implements `BlobStore` and `KeepsCopies`; open it with `async with`."""
 
     def __init__(
         self,
@@ -102,6 +103,9 @@ class FileStore:
         for leaf in self._layout.leaves():
             for one in await self._work.syncing("list", 0, partial(self._layout.kept, leaf)):
                 yield one
+
+    async def keep(self, name: str, content: bytes) -> None:
+        await self._work.syncing("copy", len(content), partial(copies.keep, self._layout.copies, name, content))
 
     async def ping(self) -> None:
         await self._work.syncing("ping", 0, self._try_disk)

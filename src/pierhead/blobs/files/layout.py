@@ -2,6 +2,7 @@
 
 blobs/sha256/ab/<hex>.<session id>-<epoch>   a finished blob, for the key sha256/ab/...
 uploads/5f/<session id>.<epoch>              staged bytes of a session
+copies/                                      copies of what is in rows, where they are wanted
 layout                                       written last: all directories are there, durably
 """
 
@@ -40,6 +41,7 @@ class Layout:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.uploads = root / "uploads"
+        self.copies = root / "copies"
         self._blobs = str(root / "blobs")
         self._staged = str(self.uploads)
 

@@ -11,6 +11,8 @@ from pierhead.metadata.database import Value
 _PARTS = re.compile(
     r"""'(?:[^']|'')*' | "[^"]*" | --[^\n]* | /\*.*?\*/ | :: | :(?P<name>[a-z_]\w*)""", re.VERBOSE | re.DOTALL
 )
+# What SQLite takes for a comment: see `Transaction`.
+_OWN = re.compile(r"/\*!(.*?)\*/", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,5 +33,5 @@ def numbered(sql: str) -> Statement:
         name = part["name"]
         return f"${numbers.setdefault(name, len(numbers) + 1)}" if name else part[0]
 
-    text = _PARTS.sub(number, sql)
+    text = _PARTS.sub(number, _OWN.sub(r"\1", sql))
     return Statement(text, tuple(numbers), text.lstrip()[:6].upper() == "SELECT")

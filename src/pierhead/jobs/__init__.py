@@ -1,0 +1,1 @@
+"""Background work: what kinds of jobs there are, and running them. What waits is rows (`metadata/jobs.py`)."""

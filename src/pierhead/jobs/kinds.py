@@ -1,0 +1,71 @@
+"""The kinds of jobs that there are: what each does, and when."""
+
+from functools import partial
+
+from pierhead.jobs.attempt import SECOND
+from pierhead.jobs.kind import Kind
+from pierhead.metadata import jobs as rows
+from pierhead.metadata.database import Database
+from pierhead.metadata.jobs import Job
+from pierhead.registry.copies import Copies
+from pierhead.registry.registry import Registry
+from pierhead.registry.uploads import Uploads
+from pierhead.settings import JobSettings
+
+_MINUTE = 60.0
+_HOUR = 60 * _MINUTE
+_FORGOTTEN_AT_ONCE = 1000
+
+
+def known(registry: Registry, database: Database, settings: JobSettings) -> dict[str, Kind]:
+    """By their names. What a store has no use for is left out."""
+    kinds = [
+        expire_uploads(registry.uploads),
+        abort_orphans(registry.uploads),
+        forget_jobs(database, settings),
+        *([copy_manifests(registry.copies)] if registry.copies else []),
+    ]
+    return {kind.name: kind for kind in kinds}
+
+
+def expire_uploads(uploads: Uploads) -> Kind:
+    async def perform(_: Job) -> None:
+        while await uploads.sweep():
+            pass
+
+    return Kind("uploads.expire", perform, every=10 * _MINUTE, wanted=uploads.any_expired)
+
+
+def abort_orphans(uploads: Uploads) -> Kind:
+    async def wanted() -> bool:
+        return bool(await uploads.orphans())
+
+    async def perform(_: Job) -> None:
+        # Once: what cannot be removed must not be tried for ever.
+        await uploads.discard(await uploads.orphans())
+
+    return Kind("uploads.abort-orphans", perform, every=_HOUR, wanted=wanted)
+
+
+def copy_manifests(copies: Copies) -> Kind:
+    """Pushes only note what they owe: a job for each of them would be a second row that all of them contend for."""
+
+    async def perform(_: Job) -> None:
+        while await copies.pay():
+            pass
+
+    return Kind("manifests.copy", perform, every=2.0, wanted=copies.any_owed, longest_pause=5 * _MINUTE)
+
+
+def forget_jobs(database: Database, settings: JobSettings) -> Kind:
+    age = int(settings.keep_hours * _HOUR * SECOND)
+    forget = partial(rows.forget, age=age, limit=_FORGOTTEN_AT_ONCE)
+
+    async def wanted() -> bool:
+        return await database.read(partial(rows.any_old, age=age))
+
+    async def perform(_: Job) -> None:
+        while await database.write(forget, durable=False):
+            pass
+
+    return Kind("jobs.forget", perform, every=10 * _MINUTE, wanted=wanted)

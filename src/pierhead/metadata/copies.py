@@ -1,0 +1,65 @@
+"""Rows of what the store is owed a copy of, written in the transaction that made it so."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from pierhead.metadata.database import Transaction
+from pierhead.models import Digest, RepositoryName, TagName
+
+What = Literal["pushed", "deleted", "blob"]
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """Something that happened in a repository, or the bytes of a small blob, which belong to none."""
+
+    id: int  # of two things that happened to a tag, the later one has the greater
+    at: int  # microseconds since 1970
+    what: What
+    repository: RepositoryName | None
+    tag: TagName | None  # None where it is about the manifest alone
+    digest: Digest
+    media_type: str | None
+
+
+async def owe(
+    tx: Transaction,
+    what: What,
+    digest: Digest,
+    *,
+    repository: RepositoryName | None = None,
+    tag: TagName | None = None,
+    media_type: str | None = None,
+) -> None:
+    """After the tag's own row was written: whoever moves that tag next comes later, and so does what it owes."""
+    await tx.execute(
+        """
+        INSERT INTO owed_copies (at, what, repository, tag, digest, media_type)
+        VALUES (clock_us(), :what, :repository, :tag, :digest, :media_type)
+        """,
+        what=what,
+        repository=repository,
+        tag=tag,
+        digest=digest,
+        media_type=media_type,
+    )
+
+
+async def any_owed(tx: Transaction) -> bool:
+    return await tx.fetch_one("SELECT 1 FROM owed_copies LIMIT 1") is not None
+
+
+async def oldest(tx: Transaction, *, limit: int) -> list[Owed]:
+    rows = await tx.fetch_all(
+        "SELECT id, at, what, repository, tag, digest, media_type FROM owed_copies ORDER BY id LIMIT :limit",
+        limit=limit,
+    )
+    return [
+        Owed(number, at, what, repository and RepositoryName(repository), tag and TagName(tag), Digest(digest), type_)
+        for number, at, what, repository, tag, digest, type_ in rows
+    ]
+
+
+async def settle(tx: Transaction, paid: Iterable[Owed]) -> None:
+    await tx.execute_many("DELETE FROM owed_copies WHERE id = :id", [{"id": one.id} for one in paid])

@@ -1,0 +1,182 @@
+"""The kinds of jobs that there are, as a running server and `pierhead worker` do them."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.jobs.conftest import eventually
+from tests.running import Running, serving
+
+SCHEDULED = {"uploads.expire", "uploads.abort-orphans", "jobs.forget"}
+OFTEN = {"PIERHEAD_JOBS_POLL_SECONDS": "0.05"}
+
+
+def rows(data: Path, sql: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(f"file:{data}/pierhead.db?mode=ro", uri=True, timeout=30)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def scheduled(data: Path) -> set[object]:
+    return {kind for (kind,) in rows(data, "SELECT kind FROM jobs")}
+
+
+def write(data: Path, sql: str) -> None:
+    with closing(sqlite3.connect(data / "pierhead.db", timeout=30)) as connection:
+        connection.execute(sql)
+        connection.commit()
+
+
+def pierhead(data: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "pierhead.cli.main", "jobs", *arguments, "--data", str(data)]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
+
+
+def ran(data: Path, kind: str) -> bool:
+    return bool(rows(data, f"SELECT 1 FROM jobs WHERE kind = '{kind}' AND finished_at IS NOT NULL"))
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    """A server that has its schedules."""
+    with serving(tmp_path / "data", "--workers", "1", environment=OFTEN) as running:
+        eventually(lambda: scheduled(running.data) == SCHEDULED)
+        yield running
+
+
+def begin(running: Running) -> str:
+    """The path of an upload session with a byte."""
+    opened = httpx.post(f"{running.url}/v2/app/blobs/uploads/")
+    location: str = opened.headers["location"]
+    assert httpx.patch(f"{running.url}{location}", content=b"x").status_code == 202
+    return location
+
+
+def staged(data: Path) -> list[Path]:
+    return list(data.glob("uploads/*/*"))
+
+
+def test_expired_sessions_go_with_their_bytes(running: Running) -> None:
+    begin(running)
+    write(running.data, "UPDATE uploads SET touched_at = 0")
+    pierhead(running.data, "run", "uploads.expire")
+
+    eventually(lambda: ran(running.data, "uploads.expire"))
+    assert staged(running.data) == []
+    assert rows(running.data, "SELECT * FROM uploads") == []
+
+
+def test_what_a_dead_process_staged_for_no_session_goes(running: Running) -> None:
+    begin(running)
+    write(running.data, "DELETE FROM uploads")
+    [file] = staged(running.data)
+    os.utime(file, (0, 0))
+    pierhead(running.data, "run", "uploads.abort-orphans")
+
+    eventually(lambda: ran(running.data, "uploads.abort-orphans"))
+    assert staged(running.data) == []
+
+
+def test_jobs_that_were_done_long_ago_are_forgotten(running: Running) -> None:
+    for state in ("done", "dead"):
+        write(
+            running.data,
+            "INSERT INTO jobs (kind, key, arguments, state, due_at, asked, attempts, created_at, finished_at)"
+            f"VALUES ('old', '', '{{}}', '{state}', 0, 0, 1, 0, 0)",
+        )
+    pierhead(running.data, "run", "jobs.forget")
+
+    eventually(lambda: ran(running.data, "jobs.forget"))
+    assert rows(running.data, "SELECT state FROM jobs WHERE kind = 'old'") == [("dead",)]
+
+
+def test_an_idle_server_writes_nothing(running: Running) -> None:
+    before = (running.data / "pierhead.db-wal").read_bytes()
+    time.sleep(3)
+
+    assert (running.data / "pierhead.db-wal").read_bytes() == before
+
+
+def push(running: Running, tag: str) -> str:
+    """The digest of an image without layers."""
+    config = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+    pushed = httpx.post(f"{running.url}/v2/app/blobs/uploads/?digest={config}", content=b"{}")
+    assert pushed.status_code == 201
+    kind = "application/vnd.oci.image.manifest.v1+json"
+    descriptor = {"mediaType": "application/json", "digest": config, "size": 2}
+    document = {"schemaVersion": 2, "mediaType": kind, "config": descriptor, "layers": []}
+    answer = httpx.put(f"{running.url}/v2/app/manifests/{tag}", json=document, headers={"content-type": kind})
+    assert answer.status_code == 201
+    digest: str = answer.headers["docker-content-digest"]
+    return digest
+
+
+def copied(data: Path, digest: str) -> bool:
+    bytes_ = (data / "copies/manifests" / digest.replace(":", "/")).exists()
+    return bytes_ and len(list(data.glob("copies/history/app/_/*"))) == 1
+
+
+def test_manifests_are_copied_without_being_asked(tmp_path: Path) -> None:
+    with serving(
+        tmp_path / "data", "--workers", "1", environment={**OFTEN, "PIERHEAD_STORAGE_COPIES": "always"}
+    ) as running:
+        digest = push(running, "v1")
+        eventually(lambda: copied(running.data, digest))
+
+        eventually(lambda: rows(running.data, "SELECT * FROM owed_copies") == [])
+
+
+def test_metrics_tell_of_jobs(running: Running) -> None:
+    pierhead(running.data, "run", "uploads.expire")
+    eventually(lambda: ran(running.data, "uploads.expire"))
+
+    def shown(line: str) -> Callable[[], bool]:
+        return lambda: line in httpx.get(f"{running.url}/metrics").text.splitlines()
+
+    eventually(shown('pierhead_jobs_total{kind="uploads.expire",outcome="done"} 1.0'))
+    eventually(shown('pierhead_jobs_unfinished{kind="uploads.expire",state="waiting"} 1.0'))
+    eventually(shown("pierhead_workers 1.0"))
+
+
+@contextmanager
+def alone(data: Path, **settings: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """`pierhead worker` on the data of a server."""
+    command = [sys.executable, "-m", "pierhead.cli.main", "worker", "--data", str(data), "--log-format", "json"]
+    with data.with_name("worker.log").open("ab") as log:
+        process = subprocess.Popen(command, env={**os.environ, **OFTEN, **settings}, stderr=log)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_worker_alone_does_the_jobs_of_a_server_that_does_none(tmp_path: Path) -> None:
+    environment = {"PIERHEAD_JOBS_ENABLED": "false"}
+    with (
+        serving(tmp_path / "data", "--workers", "1", environment=environment) as running,
+        alone(running.data) as worker,
+    ):
+        eventually(lambda: scheduled(running.data) == SCHEDULED)
+        begin(running)
+        write(running.data, "UPDATE uploads SET touched_at = 0")
+        pierhead(running.data, "run", "uploads.expire")
+        eventually(lambda: staged(running.data) == [])
+
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(10) == 0
+        assert httpx.get(f"{running.url}/readyz").status_code == 200
+
+
+def test_a_worker_alone_does_not_keep_a_server_out(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    with alone(tmp_path / "data"), serving(tmp_path / "data", "--workers", "1") as running:
+        assert httpx.get(f"{running.url}/readyz").status_code == 200
