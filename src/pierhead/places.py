@@ -18,6 +18,7 @@ from pierhead.moving import check as checks
 from pierhead.moving import grow as growth
 from pierhead.moving import restore as restoring
 from pierhead.moving.progress import Progress
+from pierhead.moving.rebuild import Rebuilding, Rebuilt
 from pierhead.moving.side import Copied, Side
 from pierhead.settings import DatabaseSettings, Settings
 
@@ -40,7 +41,8 @@ async def restore(settings: Settings, directory: Path, progress: Progress, *, re
     with ServeLock(directory):
         async with _registry(embedded(settings, directory)) as source, _new(settings) as target:
             await moves.require_whole(source.database)
-            return await restoring.restore(source, target, str(directory), progress, read=read)
+            copied = settings.storage.wants_copies
+            return await restoring.restore(source, target, str(directory), progress, read=read, copied=copied)
 
 
 async def grow(settings: Settings, to: Settings, config: Path, progress: Progress, *, read: bool) -> growth.Grown:
@@ -57,7 +59,8 @@ async def grow(settings: Settings, to: Settings, config: Path, progress: Progres
     async with _registry(embedded(settings, data)) as source:
         with alone(data, "grow.lock"):
             async with _new(to) as target:
-                return await growth.Growth(source, target, names, progress, read=read).run()
+                copied = to.storage.wants_copies
+                return await growth.Growth(source, target, names, progress, read=read, copied=copied).run()
 
 
 async def give_up(settings: Settings) -> None:
@@ -72,6 +75,12 @@ async def check(settings: Settings, progress: Progress, *, read: bool) -> checks
     async with _registry(settings) as side:
         await moves.require_whole(side.database)
         return await checks.check(side, progress, read=read)
+
+
+async def rebuild(settings: Settings, progress: Progress, *, read: bool) -> Rebuilt:
+    """A lost database from the store. Raises ConfigurationError where it is not lost."""
+    async with _new(settings) as side:
+        return await Rebuilding(side, progress, read=read).run()
 
 
 def embedded(settings: Settings, data: Path) -> Settings:

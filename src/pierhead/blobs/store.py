@@ -172,3 +172,16 @@ class Lists(Protocol):
     def listed(self) -> AsyncIterator[Kept]:
         """All finished bytes, in no order, without reading them."""
         ...
+
+
+@runtime_checkable
+class TellsCopies(Protocol):
+    """A store that gives back what it `KeepsCopies` of. Both raise StorageFailed where it fails."""
+
+    def copies(self, folder: str) -> AsyncIterator[str]:
+        """The names of all copies in a folder and below it, in no order."""
+        ...
+
+    async def copy(self, name: str) -> bytes:
+        """Raises BlobMissing."""
+        ...

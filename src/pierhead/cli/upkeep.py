@@ -5,7 +5,7 @@
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -82,7 +82,8 @@ def grow(target: Path | None, config: Path | None, *, give_up: bool, read: bool,
 @click.command()
 @place_flags
 @click.option("--read", is_flag=True, help="Read and hash every blob, not only look at its size.")
-def check(config: Path | None, *, read: bool, **flags: Any) -> None:
+@click.option("--rebuild", is_flag=True, help="Fill an empty database with what the store tells.")
+def check(config: Path | None, *, read: bool, rebuild: bool, **flags: Any) -> None:
     """Look whether all bytes are there that the rows name.
 
     Exit code 1: some are not. Bytes that no row names are told, and do no harm.
@@ -90,14 +91,15 @@ def check(config: Path | None, *, read: bool, **flags: Any) -> None:
     from pierhead import places
 
     settings = load(config, flags).settings
+    if rebuild:
+        rebuilt, seconds = _run(lambda: places.rebuild(settings, Bars(), read=read))
+        found = f"{rebuilt.blobs} blobs, {rebuilt.manifests} manifests and {rebuilt.tags} tags found in {seconds:.1f} s"
+        _end(rebuilt.faults, f"{found}: {len(rebuilt.faults)} failed or incomplete")
     report, seconds = _run(lambda: places.check(settings, Bars(), read=read))
     for orphan in report.orphans:
         click.echo(f"orphan {orphan.key}: {orphan.size} bytes, no row names it")
-    for fault in report.faults:
-        click.echo(fault)
     looked = f"{report.manifests} manifests, {report.blobs} blobs with {amount(report.bytes)} in {seconds:.1f} s"
-    click.echo(f"{looked}: {len(report.faults)} damaged or missing, {len(report.orphans)} orphans")
-    raise SystemExit(1 if report.faults else 0)
+    _end(report.faults, f"{looked}: {len(report.faults)} damaged or missing, {len(report.orphans)} orphans")
 
 
 COMMANDS = (backup, check, grow, restore_backup)
@@ -106,6 +108,13 @@ COMMANDS = (backup, check, grow, restore_backup)
 def _tell(copied: "Copied", rest: str) -> None:
     new = f"{copied.rows} rows and {copied.blobs} blobs ({amount(copied.bytes)})"
     click.echo(f"{new} copied, {copied.total_rows} rows and {copied.total_blobs} blobs in all, in {rest}")
+
+
+def _end(faults: list[str], summary: str) -> NoReturn:
+    for fault in faults:
+        click.echo(fault)
+    click.echo(summary)
+    raise SystemExit(1 if faults else 0)
 
 
 def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T, float]:

@@ -4,7 +4,7 @@ What is not copied belongs to one installation: sessions and what they staged, k
 is to remove, the secret that seals the ids of sessions, its jobs.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pierhead.metadata.database import Row, Transaction
@@ -205,6 +205,43 @@ async def lost(tx: Transaction, blob: Blob) -> None:
         digest=blob.digest,
         awaited=f"{PENDING}{blob.digest}",
     )
+
+
+async def add_stored(tx: Transaction, blobs: Iterable[Blob], contents: Mapping[Digest, bytes]) -> None:
+    """Blobs whose bytes were found, in the store or beside a row."""
+    await tx.execute_many(
+        """
+        INSERT INTO blobs (digest, size, key, created_at) VALUES (:digest, :size, :key, clock_us())
+            ON CONFLICT (digest) DO NOTHING
+        """,
+        [{"digest": blob.digest, "size": blob.size, "key": blob.key} for blob in blobs],
+    )
+    await tx.execute_many(
+        "INSERT INTO blob_contents (digest, content) VALUES (:digest, :content) ON CONFLICT (digest) DO NOTHING",
+        [{"digest": digest, "content": content} for digest, content in contents.items()],
+    )
+
+
+async def incomplete(tx: Transaction, *, limit: int) -> list[tuple[str, Digest, Digest]]:
+    """Manifests that refer to what their repository has not: repository, manifest, part."""
+    rows = await tx.fetch_all(
+        """
+        SELECT repositories.name, manifests.digest, manifest_references.digest
+          FROM manifest_references
+          JOIN manifests ON manifests.id = manifest_references.manifest_id
+          JOIN repositories ON repositories.id = manifests.repository_id
+         WHERE NOT EXISTS (SELECT 1 FROM repository_blobs AS held
+                            WHERE held.repository_id = manifests.repository_id
+                              AND held.digest = manifest_references.digest)
+           AND NOT EXISTS (SELECT 1 FROM manifests AS part
+                            WHERE part.repository_id = manifests.repository_id
+                              AND part.digest = manifest_references.digest)
+         ORDER BY repositories.name, manifests.digest
+         LIMIT :limit
+        """,
+        limit=limit,
+    )
+    return [(name, Digest(manifest), Digest(part)) for name, manifest, part in rows]
 
 
 async def take_doomed(tx: Transaction) -> list[str]:

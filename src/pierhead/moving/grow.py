@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 
 from pierhead.errors import ConfigurationError, MoveFailed
 from pierhead.metadata import copying, moves
@@ -19,7 +20,7 @@ from pierhead.metadata.sqlite import capture
 from pierhead.moving import content, rows
 from pierhead.moving.backup import held
 from pierhead.moving.progress import Progress, Silent
-from pierhead.moving.restore import claim
+from pierhead.moving.restore import arrive, claim
 from pierhead.moving.side import Copied, Side
 
 FREEZE_SECONDS = 5.0
@@ -50,12 +51,22 @@ class Grown:
 class Growth:
     """One run; the next one goes on with what an unfinished one has copied."""
 
-    def __init__(self, source: Side, target: Side, places: Places, progress: Progress, *, read: bool = False) -> None:
+    def __init__(
+        self,
+        source: Side,
+        target: Side,
+        places: Places,
+        progress: Progress,
+        *,
+        read: bool = False,
+        copied: bool = False,
+    ) -> None:
         self._source = source
         self._target = target
         self._places = places
         self._progress = progress
         self._read = read
+        self._copied = copied  # whether the target's store keeps copies of rows
         self._rows = self._blobs = self._bytes = 0
 
     async def run(self) -> Grown:
@@ -72,7 +83,7 @@ class Growth:
                 await give_up(self._source)
                 raise
         # Only now, so that at no moment both of them can be served.
-        await self._target.database.write(lambda tx: moves.leave(tx, "filling"))
+        await self._target.database.write(partial(arrive, copied=self._copied))
         totals = await self._target.database.read(rows.counts)
         copied = Copied(self._rows, self._blobs, self._bytes, sum(totals.values()), totals["blobs"])
         return Grown(copied, freezes, frozen)

@@ -107,6 +107,13 @@ class FileStore:
     async def keep(self, name: str, content: bytes) -> None:
         await self._work.syncing("copy", len(content), partial(copies.keep, self._layout.copies, name, content))
 
+    async def copies(self, folder: str) -> AsyncIterator[str]:
+        for name in await self._work.syncing("list", 0, partial(copies.names, self._layout.copies, folder)):
+            yield name
+
+    async def copy(self, name: str) -> bytes:
+        return await self._work.syncing("read", 0, partial(copies.read, self._layout.copies, name))
+
     async def ping(self) -> None:
         await self._work.syncing("ping", 0, self._try_disk)
 
