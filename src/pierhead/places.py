@@ -39,7 +39,7 @@ async def restore(settings: Settings, directory: Path, progress: Progress, *, re
     """A backup into the registry of these settings. Raises ConfigurationError, MoveFailed."""
     backups.require(directory)
     with ServeLock(directory):
-        async with _registry(embedded(settings, directory)) as source, _new(settings) as target:
+        async with _registry(_directory(settings, directory)) as source, _new(settings) as target:
             await moves.require_whole(source.database)
             copied = settings.storage.wants_copies
             return await restoring.restore(source, target, str(directory), progress, read=read, copied=copied)
@@ -56,7 +56,7 @@ async def grow(settings: Settings, to: Settings, config: Path, progress: Progres
             [f"{config} keeps rows or bytes in {data} as well; it needs database.url and storage.url"]
         )
     names = growth.Places(source=str(prepare(data)), target=str(config))
-    async with _registry(embedded(settings, data)) as source:
+    async with _registry(_embedded(settings)) as source:
         with alone(data, "grow.lock"):
             async with _new(to) as target:
                 copied = to.storage.wants_copies
@@ -66,7 +66,7 @@ async def grow(settings: Settings, to: Settings, config: Path, progress: Progres
 async def give_up(settings: Settings) -> None:
     """Forgets a move that was cut short. Raises ConfigurationError while it goes on."""
     data = settings.server.data
-    async with _registry(embedded(settings, data)) as source:
+    async with _registry(_embedded(settings)) as source:
         with alone(data, "grow.lock"):
             await growth.give_up(source)
 
@@ -83,15 +83,18 @@ async def rebuild(settings: Settings, progress: Progress, *, read: bool) -> Rebu
         return await Rebuilding(side, progress, read=read).run()
 
 
-def embedded(settings: Settings, data: Path) -> Settings:
-    """The registry of one machine, in a directory."""
-    return settings.model_copy(
-        update={
-            "server": settings.server.model_copy(update={"data": data}),
-            "database": DatabaseSettings(),
-            "storage": settings.storage.model_copy(update={"url": None}),
-        }
-    )
+def _embedded(settings: Settings) -> Settings:
+    """The registry of one machine, whatever the environment says of the one that it moves to."""
+    url = settings.storage.url
+    storage = settings.storage.model_copy(update={"url": url if url and url.startswith("file:") else None})
+    return settings.model_copy(update={"database": DatabaseSettings(), "storage": storage})
+
+
+def _directory(settings: Settings, directory: Path) -> Settings:
+    """The registry that a backup is."""
+    server = settings.server.model_copy(update={"data": directory})
+    storage = settings.storage.model_copy(update={"url": None})
+    return settings.model_copy(update={"server": server, "database": DatabaseSettings(), "storage": storage})
 
 
 def _same(directory: Path, other: Path) -> bool:

@@ -2,6 +2,10 @@
 
 A client works in repositories of its own, so its journal is exact. Its latest step may be in doubt: sent, and not
 answered. Such a step happened wholly or not at all, and `settle` asks which.
+
+"Not at all" may still change. A worker that is killed between the two halves of a commit leaves it in the log,
+complete and unseen; if everything dies before anybody else writes, the next start finds it there. So a step that
+had not happened stays `undone`, and is asked about again, until a later write of this client was acknowledged.
 """
 
 import hashlib
@@ -63,6 +67,7 @@ class Journal:
     needs: dict[Key, list[Key]] = field(default_factory=dict)  # of a manifest
     touched: set[Key] = field(default_factory=set)  # since the last look
     doubt: Step | None = None
+    undone: list[Step] = field(default_factory=list)  # had not happened when asked
     acknowledged: int = 0
 
     def add(self, content: Content) -> str:

@@ -49,7 +49,8 @@ class Client:
                 try:
                     if self.journal.doubt is not None:
                         Verifier(self._wire, self.journal).settle()
-                    self._random.choices(doings, weights)[0]()
+                    # With something undone, a write that touches nothing else comes first.
+                    (self._push_anew if self.journal.undone else self._random.choices(doings, weights)[0])()
                 except NoAnswer:
                     stop.wait(PAUSE)
         except BaseException as error:  # noqa: BLE001  told by the test, which waits for this thread
@@ -66,6 +67,8 @@ class Client:
         self.journal.doubt = None
         if answer.status in step.done:
             self.journal.apply(step.changes)
+            if step.changes:
+                self.journal.undone.clear()
             self.journal.acknowledged += 1
             return answer
         assert answer.status in step.refused, f"{step.name}: {answer.status} {answer.body!r}"
@@ -104,6 +107,14 @@ class Client:
         content = self.journal.contents[digest].bytes
         path = f"/v2/{repository}/blobs/uploads/?digest={digest}"
         self._do(self._step("POST", path, 201, {("blob", repository, digest): True}, body=content))
+
+    def _push_anew(self) -> None:
+        """A blob that nobody has."""
+        digest = self.journal.add(Content(64, self._random.getrandbits(48)))
+        repository = self._repositories[0]
+        path = f"/v2/{repository}/blobs/uploads/?digest={digest}"
+        changes: dict[Key, Value] = {("blob", repository, digest): True}
+        self._do(self._step("POST", path, 201, changes, body=self.journal.contents[digest].bytes))
 
     def _mount(self) -> None:
         repository = self._random.choice(self._repositories)

@@ -21,13 +21,14 @@ class Verifier:
         self._journal = journal
 
     def settle(self) -> None:
-        """Whether the step in doubt happened: all that it changes is as before, or all as after."""
-        step = self._journal.doubt
-        if step is None:
-            return
-        if self._happened(step):
-            self._journal.apply(step.changes)
-        self._journal.doubt = None
+        """Whether the steps in doubt happened: all that each changes is as before, or all as after."""
+        journal = self._journal
+        steps = [*journal.undone, *([journal.doubt] if journal.doubt else [])]
+        happened = [step for step in steps if self._happened(step)]
+        for step in happened:
+            journal.apply(step.changes)
+        journal.undone = [] if happened else steps
+        journal.doubt = None
 
     def _happened(self, step: Step) -> bool:
         before = {key: self._journal.held.get(key) for key in step.changes}

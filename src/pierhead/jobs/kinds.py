@@ -8,6 +8,7 @@ from pierhead.metadata import jobs as rows
 from pierhead.metadata.database import Database
 from pierhead.metadata.jobs import Job
 from pierhead.registry.copies import Copies
+from pierhead.registry.marks import Marks
 from pierhead.registry.registry import Registry
 from pierhead.registry.uploads import Uploads
 from pierhead.settings import JobSettings
@@ -23,6 +24,7 @@ def known(registry: Registry, database: Database, settings: JobSettings) -> dict
         expire_uploads(registry.uploads),
         abort_orphans(registry.uploads),
         forget_jobs(database, settings),
+        make_marks(registry.marks),
         *([copy_manifests(registry.copies)] if registry.copies else []),
     ]
     return {kind.name: kind for kind in kinds}
@@ -55,6 +57,16 @@ def copy_manifests(copies: Copies) -> Kind:
             pass
 
     return Kind("manifests.copy", perform, every=2.0, wanted=copies.any_owed, longest_pause=5 * _MINUTE)
+
+
+def make_marks(marks: Marks) -> Kind:
+    """Those that a process which died left owing; the others are made as soon as their blobs are there."""
+
+    async def perform(_: Job) -> None:
+        while await marks.sweep():
+            pass
+
+    return Kind("blobs.mark", perform, every=10 * _MINUTE, wanted=marks.any_owed)
 
 
 def forget_jobs(database: Database, settings: JobSettings) -> Kind:

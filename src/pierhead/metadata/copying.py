@@ -70,7 +70,9 @@ TABLES = (
 )
 BLOBS = next(table for table in TABLES if table.name == "blobs")
 CONTENTS = frozenset(("blob_contents", "manifest_contents"))
-NOT_COPIED = frozenset(("uploads", "upload_parts", "doomed_keys", "secrets", "jobs", "owed_copies", "moves", "holds"))
+NOT_COPIED = frozenset(
+    ("uploads", "upload_parts", "doomed_keys", "owed_marks", "secrets", "jobs", "owed_copies", "moves", "holds")
+)
 
 # The key of a blob whose bytes have not arrived. `;` comes after `:`.
 PENDING = "pending:"
@@ -257,9 +259,15 @@ async def stored(tx: Transaction) -> tuple[int, int]:
 
 
 async def is_named(tx: Transaction, key: str) -> bool:
-    """Whether a row names a key, or dooms it."""
+    """Whether a row names a key, or dooms it, or an upload may still become it."""
     row = await tx.fetch_one(
-        "SELECT 1 FROM blobs WHERE key = :key UNION ALL SELECT 1 FROM doomed_keys WHERE key = :key LIMIT 1", key=key
+        """
+        SELECT 1 FROM blobs WHERE key = :key
+        UNION ALL SELECT 1 FROM doomed_keys WHERE key = :key
+        UNION ALL SELECT 1 FROM uploads WHERE notes LIKE '%' || CAST(:key AS TEXT) || '%'
+        LIMIT 1
+        """,
+        key=key,
     )
     return row is not None
 

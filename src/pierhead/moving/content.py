@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from uuid import uuid4
 
-from pierhead.blobs.store import Reader
+from pierhead.blobs.store import BlobStore, MarksDigests, Reader
 from pierhead.errors import BlobMissing, MoveFailed
 from pierhead.metadata import blobs as blob_rows
 from pierhead.metadata import copying
@@ -90,6 +90,15 @@ async def _fault_in_store(side: Side, blob: Blob, *, read: bool) -> str | None:
     return None
 
 
+async def digest_under(store: BlobStore, key: str, algorithm: str) -> Digest:
+    """What the bytes under a key are. Raises BlobMissing."""
+    reader = await store.open(key)
+    try:
+        return await _digest_of(reader, algorithm)
+    finally:
+        reader.close()
+
+
 async def _digest_of(reader: Reader, algorithm: str) -> Digest:
     found = hashlib.new(algorithm)
     async for chunk in reader.chunks(0, reader.size):
@@ -126,8 +135,9 @@ class _Carrier:
     async def _copy(self, blob: Blob) -> Blob:
         """The blob as the target has it now. Raises BlobMissing, MoveFailed."""
         store = self._target.store
-        upload = Upload(str(uuid4()), RepositoryName(), blob.digest.algorithm, offset=0, epoch=0)
-        async with store.append(upload, _Alone(upload)) as appender:
+        upload = Upload(str(uuid4()), RepositoryName(), blob.digest.algorithm, offset=0, epoch=0, saved=False)
+        alone, key = _Alone(upload), None
+        async with store.append(upload, alone) as appender:
             try:
                 async with aclosing(self._chunks(blob)) as chunks:
                     async for chunk in chunks:
@@ -137,7 +147,9 @@ class _Carrier:
                     raise MoveFailed(f"the blob {blob.digest} is damaged: its bytes are not what its digest says")
                 key = await appender.commit(blob.digest)
             finally:
-                await store.discard(upload)
+                await store.discard(alone.upload, kept=key)
+        if isinstance(store, MarksDigests):
+            await store.mark(blob.digest, key)
         copied = Blob(blob.digest, blob.size, key)
         if (wrong := await fault(self._target, copied, read=False)) is not None:
             raise MoveFailed(f"the copy of the blob {blob.digest} is not whole: {wrong}")
@@ -165,13 +177,13 @@ class _Alone:
     """The `Ledger` of a session that nobody else knows, and that ends with this process."""
 
     def __init__(self, upload: Upload) -> None:
-        self._upload = upload
+        self.upload = upload
 
     async def refresh(self) -> Upload:
-        return self._upload
+        return self.upload
 
     async def note(self, notes: str) -> None:
-        self._upload = replace(self._upload, notes=notes)
+        self.upload = replace(self.upload, notes=notes)
 
     async def parts(self) -> list[Part]:
         return []
