@@ -1,4 +1,4 @@
-"""From one machine to PostgreSQL, and backups of both kinds of installation."""
+"""From one machine to PostgreSQL and S3, and backups of both kinds of installation."""
 
 import random
 import time
@@ -14,6 +14,7 @@ from tests.moving.grown import wait_until_all_are_gone
 from tests.moving.loading import loading
 from tests.running import Running, serving
 from tests.servers.postgresql import Cluster
+from tests.servers.s3 import Server
 
 SEED = 13
 KILLS = 4
@@ -26,11 +27,22 @@ def old(tmp_path: Path) -> Iterator[Running]:
 
 
 @pytest.fixture
-def config(tmp_path: Path, postgresql: Cluster) -> Iterator[Path]:
+def config(tmp_path: Path, postgresql: Cluster, s3: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Of the registry to move to."""
-    path = tmp_path / "new.toml"
+    path, bucket = tmp_path / "new.toml", s3.bucket()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", bucket.keys.access)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", bucket.keys.secret)
     with postgresql.database(f"moving-{time.time_ns()}") as url:
-        path.write_text(f'[server]\ndata = "{tmp_path / "new"}"\n[database]\nurl = "{url}"\n')
+        path.write_text(
+            f"""
+            [server]
+            data = "{tmp_path / "new"}"
+            [database]
+            url = "{url}"
+            [storage]
+            url = "s3://{bucket.name}/team?endpoint={bucket.endpoint}"
+            """
+        )
         yield path
 
 
@@ -52,7 +64,7 @@ def test_it_moves_under_load_and_kills(
         assert more.acknowledged
         more.settle()
     assert done("check", "--config", config, "--read").endswith("0 damaged or missing, 0 orphans\n")
-    announce(f"grow to PostgreSQL: {kills} kills, {load.acknowledged} requests acknowledged; {told.strip()}")
+    announce(f"grow to PostgreSQL and S3: {kills} kills, {load.acknowledged} requests acknowledged; {told.strip()}")
 
 
 def test_a_backup_of_many_nodes_is_restored_on_one_machine_and_back(
@@ -81,7 +93,7 @@ def test_a_backup_of_many_nodes_is_restored_on_one_machine_and_back(
         load.verify(server.host)
     full = pierhead("restore-backup", "--from", backup, "--config", config)
     assert "the target holds content already" in full.stderr
-    announce(f"backup of PostgreSQL under load: {len(everything)} names, {seconds:.1f} s")
+    announce(f"backup of PostgreSQL and S3 under load: {len(everything)} names, {seconds:.1f} s")
 
 
 def test_a_backup_of_one_machine_is_restored_to_many_nodes(old: Running, config: Path, tmp_path: Path) -> None:
