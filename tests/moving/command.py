@@ -32,7 +32,7 @@ def pierhead(*arguments: object) -> "subprocess.CompletedProcess[str]":
 def done(*arguments: object) -> str:
     """What it says when all goes well."""
     ran = pierhead(*arguments)
-    assert ran.returncode == 0, ran.stderr
+    assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
 
 

@@ -2,6 +2,7 @@
 
 import random
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tests.moving.contents import named, served
 from tests.moving.grown import wait_until_all_are_gone
 from tests.moving.loading import loading
 from tests.running import Running, serving
-from tests.servers.postgresql import Cluster
+from tests.servers.postgresql import Cluster, sql
 from tests.servers.s3 import Server
 
 SEED = 13
@@ -109,6 +110,33 @@ def test_a_backup_of_one_machine_is_restored_to_many_nodes(old: Running, config:
         assert served(server.host, everything) == served(old.host, everything)
 
 
+def test_a_lost_database_is_made_anew_from_the_bucket(
+    old: Running, config: Path, postgresql: Cluster, tmp_path: Path
+) -> None:
+    """What was copied when it moved, and what was pushed after that."""
+    with loading(old.host, seed=SEED) as load:
+        time.sleep(1)
+    load.settle()
+    done("grow", "--data", old.data, "--to", config)
+    url = tomllib.loads(config.read_text())["database"]["url"]
+    with serving(tmp_path / "new", "--config", str(config)) as server:
+        with loading(server.host, seed=SEED, first=8) as more:
+            time.sleep(1)
+        more.settle()
+        wait_until_nothing_is_owed(url)
+        everything = manifests(url)
+        before = served(server.host, everything)
+    with postgresql.database(f"rebuilt-{time.time_ns()}") as another:
+        config.write_text(config.read_text().replace(url, another))
+        said = done("check", "--config", config, "--rebuild")
+
+        assert ": 0 failed or incomplete, " in said
+        assert manifests(another) == everything
+        with serving(tmp_path / "new", "--config", str(config)) as server:
+            assert served(server.host, everything) == before
+        assert done("check", "--config", config, "--read").endswith("0 damaged or missing, 0 orphans\n")
+
+
 def test_no_secret_is_told(old: Running, config: Path, postgresql: Cluster, tmp_path: Path) -> None:
     url = postgresql.url("none").replace("postgres@", "postgres:hunter2@")
     config.write_text(f'[server]\ndata = "{tmp_path / "new"}"\n[database]\nurl = "{url}"\n')
@@ -117,3 +145,19 @@ def test_no_secret_is_told(old: Running, config: Path, postgresql: Cluster, tmp_
 
     assert ran.returncode == 2
     assert "hunter2" not in ran.stdout + ran.stderr
+
+
+def manifests(url: str) -> list[str]:
+    """The paths of all manifests, by digest and by tag."""
+    by_digest = "SELECT name, digest FROM manifests JOIN repositories ON repositories.id = repository_id"
+    by_tag = "SELECT repositories.name, tags.name FROM tags JOIN repositories ON repositories.id = repository_id"
+    rows = sql(url, f"{by_digest} UNION ALL {by_tag}").splitlines()
+    return sorted(f"/v2/{name}/manifests/{what}" for name, _, what in (row.partition("|") for row in rows))
+
+
+def wait_until_nothing_is_owed(url: str) -> None:
+    deadline = time.monotonic() + 90
+    owed = "SELECT (SELECT count(*) FROM owed_copies) + (SELECT count(*) FROM owed_marks)"
+    while sql(url, owed) != "0":
+        assert time.monotonic() < deadline, "copies are not written"
+        time.sleep(0.2)

@@ -94,7 +94,8 @@ def check(config: Path | None, *, read: bool, rebuild: bool, **flags: Any) -> No
     if rebuild:
         rebuilt, seconds = _run(lambda: places.rebuild(settings, Bars(), read=read))
         found = f"{rebuilt.blobs} blobs, {rebuilt.manifests} manifests and {rebuilt.tags} tags found in {seconds:.1f} s"
-        _end(rebuilt.faults, f"{found}: {len(rebuilt.faults)} failed or incomplete")
+        lost = f"{len(rebuilt.faults)} failed or incomplete, {rebuilt.unmarked} unmarked objects"
+        _end(rebuilt.faults, f"{found}: {lost}")
     report, seconds = _run(lambda: places.check(settings, Bars(), read=read))
     for orphan in report.orphans:
         click.echo(f"orphan {orphan.key}: {orphan.size} bytes, no row names it")

@@ -41,6 +41,7 @@ class Rebuilt:
     blobs: int = 0
     manifests: int = 0
     tags: int = 0
+    unmarked: int = 0  # objects that an upload left unfinished, or whose mark was not made yet
     faults: list[str] = field(default_factory=list)
 
 
@@ -54,7 +55,6 @@ class Rebuilding:
         self._read = read
         self._manifests = Manifests(side.database, Contents(0, item_max=0), _SETTINGS)
         self._rebuilt = Rebuilt()
-        self._unknown = 0
 
     async def run(self) -> Rebuilt:
         """Raises ConfigurationError where the store tells too little, or the database is not empty."""
@@ -81,8 +81,6 @@ class Rebuilding:
                 await self._add(portion)
                 portion = []
         await self._add(portion)
-        if self._unknown:
-            self._rebuilt.faults.append(f"{self._unknown} objects have no mark: --read looks into them")
 
     async def _add(self, blobs: list[Blob]) -> None:
         await self._database.write(partial(copying.add_stored, blobs=blobs, contents={}))
@@ -97,7 +95,7 @@ class Rebuilding:
                 self._rebuilt.faults.append(f"{kept.key}: other bytes than its digest says")
                 return None
             digest = found
-        self._unknown += digest is None
+        self._rebuilt.unmarked += digest is None
         return Blob(digest, kept.size, kept.key) if digest else None
 
     async def _find_small_blobs(self, store: TellsCopies) -> None:
