@@ -4,7 +4,7 @@ import pytest
 
 from pierhead import errors
 from pierhead.distribution.errors import OCI_ERRORS, oci_error
-from pierhead.errors import ConfigurationError, PierheadError
+from pierhead.errors import ConfigurationError, MoveFailed, PierheadError
 
 # distribution-spec 1.1.1, "Error Codes".
 CODES = {
@@ -23,8 +23,8 @@ CODES = {
     "UNSUPPORTED",
     "TOOMANYREQUESTS",
 }
-# Raised before anything is served.
-NEVER_ON_THE_WIRE = {ConfigurationError}
+# Raised before anything is served, or by commands.
+NEVER_ON_THE_WIRE = {ConfigurationError, MoveFailed}
 TREE = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, PierheadError)]
 
 

@@ -7,6 +7,8 @@ worker lives, even without its supervisor, no second server can start.
 import fcntl
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -71,6 +73,18 @@ class ServeLock:
                 )
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def alone(data: Path, name: str) -> Iterator[None]:
+    """Does what only one process may do at a time. Raises ConfigurationError where another one does."""
+    descriptor = _open(data / name)
+    try:
+        if not _lock(descriptor, fcntl.LOCK_EX, 0):
+            raise ConfigurationError([f"another process holds {data / name}"])
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def share(data: Path) -> int:

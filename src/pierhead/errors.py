@@ -14,8 +14,9 @@ PierheadError
 ├── SizeInvalid · BlobTooLarge
 ├── StillNeeded
 ├── Unauthenticated · AccessDenied · OpenModeRefused · TooManyRequests
-├── Unavailable             StorageFull · StorageFailed · Busy · MetadataUnavailable
+├── Unavailable             StorageFull · StorageFailed · Busy · MetadataUnavailable · Moving · Moved
 ├── BlobMissing
+├── MoveFailed              of a registry into another one: never on the wire
 └── ConfigurationError      every mistake of the configuration, or a store that may not be served
 
 A class's docstring is the message its caller reads; the argument is the detail.
@@ -189,8 +190,24 @@ class MetadataUnavailable(Unavailable):
     """the registry's database cannot be reached or written"""
 
 
+class Moving(Unavailable):
+    """the registry is moving to other storage and takes no pushes for a few seconds; push again"""
+
+    retry_after = 2
+
+
+class Moved(Unavailable):
+    """this registry has moved and is served elsewhere; its operator knows where"""
+
+    retry_after = 60
+
+
 class BlobMissing(PierheadError):
     """the bytes of this blob are missing from storage; push it again"""
+
+
+class MoveFailed(PierheadError):
+    """the registry could not be copied"""
 
 
 class ConfigurationError(PierheadError):

@@ -5,6 +5,7 @@ signal is lost. Workers are granian's; when they start and end is decided here, 
 own loop gives up after two deaths within six seconds and is deaf to SIGTERM while it reloads.
 """
 
+import asyncio
 import gc
 import importlib
 import logging
@@ -23,8 +24,9 @@ from pierhead import __version__, backends, listener, tls
 from pierhead.access.htpasswd import AccountsFile
 from pierhead.access.loopback import is_open
 from pierhead.data_directory import ServeLock, prepare
-from pierhead.errors import ConfigurationError
+from pierhead.errors import ConfigurationError, Unavailable
 from pierhead.fleet import Fleet, WorkerProcess
+from pierhead.metadata import moves
 from pierhead.observability import slots
 from pierhead.settings import ServerSettings, Settings
 from pierhead.worker import READY_SIGNAL, Entry, Handover
@@ -278,6 +280,7 @@ def serve(settings: Settings, load: Callable[[], Settings], target: str = TARGET
     _raise_open_files()
     with ServeLock(data) as lock, listener.bound(settings.server) as sock:
         backends.prepare(settings)
+        _require_whole(settings)
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         # Once here rather than in each worker: a replaced worker then serves within milliseconds.
         for module in (target, JOBS_TARGET):
@@ -286,6 +289,17 @@ def serve(settings: Settings, load: Callable[[], Settings], target: str = TARGET
         gc.collect()
         gc.freeze()
         return Supervisor(settings, load, lock, sock).run(target)
+
+
+def _require_whole(settings: Settings) -> None:
+    """Raises ConfigurationError where the registry has moved, or is only half here."""
+
+    async def look() -> None:
+        async with backends.database(settings) as database:
+            await moves.require_whole(database)
+
+    with suppress(Unavailable):  # workers say why, and when to try again
+        asyncio.run(look())
 
 
 def check_files(settings: Settings) -> None:

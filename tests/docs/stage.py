@@ -16,7 +16,8 @@ from tests.running import free_port
 
 # What a page says, and what a test does instead. Everything else is run as it stands.
 # {scratch} is the page's directory, {port} and {proxy} are free ports, {images} what stands in for Docker Hub.
-# {cluster} and {database} are the URL and the port of a PostgreSQL, for the pages that ask for one.
+# For pages that ask for them: {cluster} and {database} are the URL and the port of a PostgreSQL, {moved_to} an empty
+# database in it, {s3} and {bucket} an S3 server and an empty bucket.
 SUBSTITUTIONS: tuple[tuple[str, str], ...] = (
     # What is fetched from elsewhere.
     (r"git clone <this repository> pierhead", "ln -s {checkout} pierhead"),
@@ -35,7 +36,9 @@ SUBSTITUTIONS: tuple[tuple[str, str], ...] = (
     (r"sudo systemctl reload nginx", "nginx -c {scratch}/nginx.conf"),
     # Other people's database server.
     (r"sudo -u postgres psql", "psql --dbname={cluster}"),
+    (r"pierhead:secret@db\.example\.org/registry", "{moved_to}"),
     (r"db\.example\.org", "127.0.0.1:{database}"),
+    (r"s3://registry/pierhead\?endpoint=https://s3\.example\.org", "s3://{bucket}/pierhead?endpoint={s3}"),
     # The rest of the machine.
     (r"\bsudo ", ""),
     (r"(?<![\w./])/(etc|srv|var/lib|opt|backup|restore)\b", r"{scratch}/\1"),

@@ -56,12 +56,19 @@ def environment(page: Path, request: pytest.FixtureRequest) -> dict[str, str]:
 
 
 @pytest.fixture
-def names(page: Path, request: pytest.FixtureRequest) -> dict[str, str]:
+def names(page: Path, environment: dict[str, str], request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     """What stands in for the servers that a page speaks of."""
+    found: dict[str, str] = {}
+    if "s3.example.org" in page.read_text():
+        bucket = request.getfixturevalue("s3").bucket()
+        found |= {"s3": bucket.endpoint, "bucket": bucket.name}
+        environment |= {"AWS_ACCESS_KEY_ID": bucket.keys.access, "AWS_SECRET_ACCESS_KEY": bucket.keys.secret}
     if "db.example.org" not in page.read_text():
-        return {}
+        yield found
+        return
     cluster: Cluster = request.getfixturevalue("postgresql")
-    return {"cluster": cluster.url(), "database": str(cluster.port)}
+    with cluster.database("moved-to") as url:
+        yield found | {"cluster": cluster.url(), "database": str(cluster.port), "moved_to": url.partition("://")[2]}
 
 
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=pages.name)

@@ -162,6 +162,25 @@ class BlobStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Finished bytes as a store lists them."""
+
+    key: str
+    digest: Digest | None  # that they were written for, where the store knows it
+    size: int  # bytes
+    changed_at: int  # microseconds since 1970
+
+
+@runtime_checkable
+class Lists(Protocol):
+    """A store that can tell what it holds."""
+
+    def listed(self) -> AsyncIterator[Kept]:
+        """All finished bytes, in no order, without reading them."""
+        ...
+
+
 @runtime_checkable
 class Locks(Protocol):
     """A store whose staged uploads have a lock of their own, which ends with the process that holds it."""
@@ -172,6 +191,19 @@ class Locks(Protocol):
         A writer of the old epoch that wakes up later cannot reach the copy. Raises UploadBusy where somebody
         else took over and writes already, UploadUnknown where the staged bytes are gone.
         """
+        ...
+
+
+@runtime_checkable
+class TellsCopies(Protocol):
+    """A store that gives back what it `KeepsCopies` of. Both raise StorageFailed where it fails."""
+
+    def copies(self, folder: str) -> AsyncIterator[str]:
+        """The names of all copies in a folder and below it, in no order."""
+        ...
+
+    async def copy(self, name: str) -> bytes:
+        """Raises BlobMissing."""
         ...
 
 

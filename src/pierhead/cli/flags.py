@@ -35,20 +35,24 @@ FLAGS = {
 
 def settings_flags(command: F) -> F:
     command = click.option("--allow-anonymous", is_flag=True, help="Open to everybody who reaches it.")(command)
-    for flag, (_, _, metavar, text) in reversed(FLAGS.items()):
-        command = click.option(flag, metavar=metavar, help=text)(command)
-    return _config_flag(command)
-
-
-def _config_flag(command: F) -> F:
-    return click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="TOML file.")(command)
+    return _flags(command, tuple(FLAGS))
 
 
 def place_flags(command: F) -> F:
     """For what works on the data, beside a server or without one."""
-    command = click.option("--database", metavar="URL", help=FLAGS["--database"][-1])(command)
-    command = click.option("--data", metavar="DIRECTORY", help=FLAGS["--data"][-1])(command)
-    return _config_flag(command)
+    return _flags(command, ("--data", "--database", "--storage"))
+
+
+def data_flags(command: F) -> F:
+    """For what works on the registry of one machine."""
+    return _flags(command, ("--data",))
+
+
+def _flags(command: F, names: tuple[str, ...]) -> F:
+    for flag in reversed(names):
+        _, _, metavar, text = FLAGS[flag]
+        command = click.option(flag, metavar=metavar, help=text)(command)
+    return click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="TOML file.")(command)
 
 
 def load(config: Path | None, flags: dict[str, Any], exit_code: int = CONFIGURATION_MISTAKES) -> "Configuration":

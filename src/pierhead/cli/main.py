@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from pierhead import __version__
+from pierhead.cli import upkeep
 from pierhead.cli.flags import CONFIGURATION_MISTAKES, FLAGS, load, place_flags, read, refuse, settings_flags
 from pierhead.cli.jobs import jobs
 
@@ -108,7 +109,8 @@ def show(config: Path | None, **flags: Any) -> None:
     click.echo(effective_toml(configuration))
 
 
-main.add_command(jobs)
+for command in (jobs, *upkeep.COMMANDS):
+    main.add_command(command)
 
 
 if __name__ == "__main__":

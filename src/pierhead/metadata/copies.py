@@ -63,3 +63,28 @@ async def oldest(tx: Transaction, *, limit: int) -> list[Owed]:
 
 async def settle(tx: Transaction, paid: Iterable[Owed]) -> None:
     await tx.execute_many("DELETE FROM owed_copies WHERE id = :id", [{"id": one.id} for one in paid])
+
+
+async def owe_everything(tx: Transaction) -> None:
+    """For a registry whose rows came from another one: all manifests, tags and small blobs that it has."""
+    await tx.execute(
+        """
+        INSERT INTO owed_copies (at, what, digest) SELECT created_at, 'blob', blob_contents.digest
+          FROM blob_contents JOIN blobs ON blobs.digest = blob_contents.digest
+        """
+    )
+    await tx.execute(
+        """
+        INSERT INTO owed_copies (at, what, repository, digest, media_type)
+        SELECT pushed_at, 'pushed', repositories.name, digest, media_type
+          FROM manifests JOIN repositories ON repositories.id = manifests.repository_id
+        """
+    )
+    await tx.execute(
+        """
+        INSERT INTO owed_copies (at, what, repository, tag, digest, media_type)
+        SELECT moved_at, 'pushed', repositories.name, tags.name, digest, media_type
+          FROM tags JOIN manifests ON manifests.id = tags.manifest_id
+                    JOIN repositories ON repositories.id = tags.repository_id
+        """
+    )

@@ -9,6 +9,7 @@ committed before it: one that decides on what it read says so with `lock`, befor
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -80,4 +81,19 @@ class Database(Protocol):
 
     async def ping(self) -> Mapping[str, str]:
         """What `/readyz` shows: the engine and its version."""
+        ...
+
+
+class Copyable(Database, Protocol):
+    """A database that whole registries are copied from and into, with transactions that stay open meanwhile."""
+
+    def snapshot(self) -> AbstractAsyncContextManager[Transaction]:
+        """Reads one state for as long as the block lasts, whoever writes meanwhile."""
+        ...
+
+    def fill(self) -> AbstractAsyncContextManager[Transaction]:
+        """Writes rows that have their ids already, and commits them durably at the block's end.
+
+        References are checked then, not before, and ids given later come after those that were written.
+        """
         ...

@@ -17,7 +17,7 @@ from pierhead.blobs.files.reader import FileReader
 from pierhead.blobs.files.staged import Staged
 from pierhead.blobs.files.takeover import lock, take_over
 from pierhead.blobs.hashing import Hashes
-from pierhead.blobs.store import Appender, Ledger, Reader
+from pierhead.blobs.store import Appender, Kept, Ledger, Reader
 from pierhead.blobs.work import Observe, Work, storage_errors, unobserved
 from pierhead.errors import BlobMissing, StorageFull, UploadBusy, UploadUnknown
 from pierhead.models import Upload
@@ -99,8 +99,20 @@ class FileStore:
             path = self._layout.blob(key)
             await self._work.syncing("remove", 0, partial(remove, path))
 
+    async def listed(self) -> AsyncIterator[Kept]:
+        for leaf in self._layout.leaves():
+            for one in await self._work.syncing("list", 0, partial(self._layout.kept, leaf)):
+                yield one
+
     async def keep(self, name: str, content: bytes) -> None:
         await self._work.syncing("copy", len(content), partial(copies.keep, self._layout.copies, name, content))
+
+    async def copies(self, folder: str) -> AsyncIterator[str]:
+        for name in await self._work.syncing("list", 0, partial(copies.names, self._layout.copies, folder)):
+            yield name
+
+    async def copy(self, name: str) -> bytes:
+        return await self._work.syncing("read", 0, partial(copies.read, self._layout.copies, name))
 
     async def ping(self) -> None:
         await self._work.syncing("ping", 0, self._try_disk)

@@ -1,10 +1,11 @@
-"""Writing a copy under its name, durably, with the directories that it needs."""
+"""Copies under their names: written durably, with the directories that they need, listed and read."""
 
 import os
 import secrets
 from pathlib import Path
 
 from pierhead.blobs.files.layout import sync_directory
+from pierhead.errors import BlobMissing
 
 
 def keep(root: Path, name: str, content: bytes) -> None:
@@ -28,3 +29,18 @@ def _make(directory: Path) -> None:
         _make(directory.parent)
         directory.mkdir(exist_ok=True)
         sync_directory(str(directory.parent))
+
+
+def names(root: Path, folder: str) -> list[str]:
+    found = []
+    for directory, _, files in os.walk(root / folder):
+        found += [f"{directory}/{file}" for file in files if not file.startswith(".")]
+    return [os.path.relpath(path, root) for path in found]
+
+
+def read(root: Path, name: str) -> bytes:
+    """Raises BlobMissing."""
+    try:
+        return (root / name).read_bytes()
+    except FileNotFoundError as error:
+        raise BlobMissing(name) from error

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pierhead.blobs.files.kernel import network_file_system
+from pierhead.blobs.store import Kept
 from pierhead.errors import BlobMissing, ConfigurationError, UploadUnknown
 from pierhead.models import HEX_LENGTHS, Digest, Upload
 
@@ -29,6 +30,11 @@ _SESSION = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]
 def key_of(digest: Digest, upload: Upload) -> str:
     """Unique for ever: a session finishes once, and an epoch of it has one writer."""
     return f"{digest.algorithm}/{digest.hex[:2]}/{digest.hex}.{upload.id.replace('-', '')}-{upload.epoch}"
+
+
+def digest_of(key: str) -> Digest:
+    algorithm, _, name = key.split("/")
+    return Digest(f"{algorithm}:{name.partition('.')[0]}")
 
 
 class Layout:
@@ -61,6 +67,21 @@ class Layout:
         named = [name for name in found if _SESSION.fullmatch(name)]
         # Any of them: those that are kept must not stand before those that are not.
         return random.sample(named, min(len(named), _LISTED_MAX))
+
+    def leaves(self) -> list[str]:
+        """The directories of finished blobs."""
+        return [f"{top}/{number:02x}" for top in self._tops() for number in range(256)]
+
+    def kept(self, leaf: str) -> list[Kept]:
+        """The finished blobs of one of them."""
+        found = []
+        with os.scandir(leaf) as files:
+            for file in files:
+                key = os.path.relpath(file.path, self._blobs)
+                if _KEY.fullmatch(key):
+                    look = file.stat()
+                    found.append(Kept(key, digest_of(key), look.st_size, look.st_mtime_ns // 1000))
+        return found
 
     def prepare(self, *, allow_network: bool) -> None:
         """Makes what is missing, durably. Raises ConfigurationError where this directory may not be served."""

@@ -12,7 +12,7 @@ from pierhead.blobs.objects.appender import BOOT, ObjectAppender
 from pierhead.blobs.objects.bucket import Service
 from pierhead.blobs.objects.notes import Notes
 from pierhead.blobs.objects.reader import ObjectReader
-from pierhead.blobs.store import Appender, Ledger, Reader
+from pierhead.blobs.store import Appender, Kept, Ledger, Reader
 from pierhead.blobs.work import Observe, Work, unobserved
 from pierhead.errors import BlobMissing
 from pierhead.models import Digest, Mark, Upload
@@ -100,6 +100,20 @@ class ObjectStore:
 
     async def keep(self, name: str, content: bytes) -> None:
         await self._bucket.put(name, content)
+
+    async def copies(self, folder: str) -> AsyncIterator[str]:
+        async for stored in self._bucket.list(f"{folder}/"):
+            yield stored.key
+
+    async def copy(self, name: str) -> bytes:
+        size = await self._bucket.size(name)
+        return b"".join([piece async for piece in self._bucket.get(name, 0, size)])
+
+    async def listed(self) -> AsyncIterator[Kept]:
+        digests = {mark.key: mark.digest async for mark in self.marks()}
+        async for stored in self._bucket.list(names.BLOBS):
+            if names.is_key(stored.key):
+                yield Kept(stored.key, digests.get(stored.key), stored.size, stored.changed_at)
 
     async def marks(self) -> AsyncIterator[Mark]:
         async for stored in self._bucket.list(names.MARKS):

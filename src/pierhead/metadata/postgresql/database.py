@@ -10,14 +10,15 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Hashable, Mapping
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Self, TypeVar
 
 from asyncpg import Connection
 
 from pierhead.errors import ConfigurationError, MetadataUnavailable, PierheadError
-from pierhead.metadata.database import Commit, Operation, unobserved
-from pierhead.metadata.postgresql import faults, requirements
+from pierhead.metadata.database import Commit, Operation, Transaction, unobserved
+from pierhead.metadata.postgresql import copying, faults, requirements
 from pierhead.metadata.postgresql.dialling import Dialler
 from pierhead.metadata.postgresql.pool import Pool
 from pierhead.metadata.postgresql.transaction import AsksMore, OneRead, attended, run
@@ -39,6 +40,7 @@ class PostgresqlDatabase:
     """Opens while the server is away, too: somebody has to say 503. Raises ConfigurationError where it is unfit."""
 
     def __init__(self, settings: DatabaseSettings, *, observe: Callable[[Commit], None] = unobserved) -> None:
+        self._settings = settings
         self._observe = observe
         self._dialler = Dialler(settings)
         self.pool = Pool(self._dialler.dial, settings)
@@ -70,6 +72,12 @@ class PostgresqlDatabase:
         result = await self._tried(lambda connection: run(connection, begin + self._dialler.opening, operation))
         self._observe(Commit(1, durable, time.perf_counter() - began))
         return result
+
+    def snapshot(self) -> AbstractAsyncContextManager[Transaction]:
+        return copying.snapshot(self._settings)
+
+    def fill(self) -> AbstractAsyncContextManager[Transaction]:
+        return copying.fill(self._settings)
 
     async def ping(self) -> Mapping[str, str]:
         found = await self._tried(requirements.facts)

@@ -5,15 +5,16 @@ writes, so its `data_version` tells of every commit, those of its own process to
 """
 
 import os
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import apsw
 
-from pierhead.errors import MetadataUnavailable
-from pierhead.metadata.database import Commit, Operation, unobserved
+from pierhead.errors import MetadataUnavailable, Moved
+from pierhead.metadata.database import Commit, Operation, Transaction, unobserved
 from pierhead.metadata.sqlite import engine
 from pierhead.metadata.sqlite.transaction import SqliteTransaction, complete
 from pierhead.metadata.sqlite.writer import Writer
@@ -29,6 +30,7 @@ class SqliteDatabase:
         self._observe = observe
         self._remembered: dict[Hashable, Any] = {}
         self._version: object = None
+        self._moved = False
         self._hits = 0
         self._misses = 0
 
@@ -53,17 +55,15 @@ class SqliteDatabase:
 
     async def read(self, operation: Operation[T]) -> T:
         with engine.translated(self._reader):
+            self._look()
             return self._read(operation)
 
     async def recall(self, key: Hashable, operation: Operation[T]) -> T:
         # The version first: a row that is younger than it is only read once too often.
         try:  # in full rather than `translated`: this is the hottest line of all
-            version = self._ask("PRAGMA data_version").get
+            self._look()
         except apsw.Error as error:
             raise MetadataUnavailable(str(error)) from error
-        if version != self._version:
-            self._remembered.clear()
-            self._version = version
         found = self._remembered.get(key, _ABSENT)
         if found is not _ABSENT:
             self._hits += 1
@@ -80,6 +80,24 @@ class SqliteDatabase:
     def write(self, operation: Operation[T], *, durable: bool = True) -> Awaitable[T]:
         return self._writer.submit(operation, durable=durable)
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Transaction]:
+        """On a connection of its own. The log cannot be begun anew before its end."""
+        with engine.translated(), closing(engine.connect(self._path)) as connection:
+            connection.execute("BEGIN")
+            connection.execute("SELECT 1 FROM projects LIMIT 1").fetchall()  # from here on it is this state
+            yield SqliteTransaction(connection)
+
+    @asynccontextmanager
+    async def fill(self) -> AsyncIterator[Transaction]:
+        """On a connection of its own: nobody else writes meanwhile."""
+        with engine.translated(), closing(engine.connect(self._path)) as connection:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("PRAGMA defer_foreign_keys = ON")
+            yield SqliteTransaction(connection)
+            connection.execute("COMMIT")
+
     def take_lookups(self) -> tuple[int, int]:
         """Hits and misses of `recall` since this was last asked."""
         taken = self._hits, self._misses
@@ -92,8 +110,19 @@ class SqliteDatabase:
 
     async def ping(self) -> Mapping[str, str]:
         with engine.translated(self._reader):
+            self._look()
             self._ask("SELECT 1 FROM projects LIMIT 1").fetchall()
         return {"engine": f"SQLite {engine.version()}"}
+
+    def _look(self) -> None:
+        """Whether anything was committed since the last look. Raises Moved where the registry has gone."""
+        version = self._ask("PRAGMA data_version").get
+        if version != self._version:
+            self._remembered.clear()
+            self._moved = bool(self._ask("SELECT 1 FROM moves WHERE state = 'moved'").fetchall())
+            self._version = version
+        if self._moved:
+            raise Moved
 
     def _read(self, operation: Operation[T]) -> T:
         self._ask("BEGIN")

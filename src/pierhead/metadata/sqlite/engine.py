@@ -11,15 +11,18 @@ from pathlib import Path
 
 import apsw
 
-from pierhead.errors import ConfigurationError, MetadataUnavailable, PierheadError, StorageFull
+from pierhead.errors import ConfigurationError, MetadataUnavailable, Moved, Moving, PierheadError, StorageFull
 from pierhead.metadata.clock import now
 
 # What each version of the schema adds to the one before.
-STEPS = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql")
+STEPS = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql", "schema_5.sql")
 SCHEMA_VERSION = len(STEPS)
 APPLICATION_ID = 0x50494552  # PIER, at its place in the file's header
 BUSY_MILLISECONDS = 30_000
 PAGE_CACHE_KIB = 16 * 1024
+# What a trigger says that refuses to write.
+MOVED = "the registry has moved"
+FROZEN = "the registry is frozen"
 
 # sqlite.org/releaselog/3_51_3.html: in these a commit that races a checkpoint in WAL mode
 # can be lost; two branches received the repair on their own.
@@ -69,6 +72,15 @@ def translated(connection: apsw.Connection | None = None) -> Iterator[None]:
         if _is_full(error, connection):
             raise StorageFull("the database's disk is full") from error
         raise MetadataUnavailable(f"{type(error).__name__}: {error}") from error
+
+
+def refusal(error: Exception) -> Exception:
+    """What a trigger that refuses a write meant (see `capture`); any other error is itself."""
+    if getattr(error, "extendedresult", 0) != apsw.SQLITE_CONSTRAINT_TRIGGER:
+        return error
+    refused: Exception = Moved() if MOVED in str(error) else Moving()
+    refused.__cause__ = error
+    return refused
 
 
 def _is_full(error: apsw.Error, connection: apsw.Connection | None) -> bool:

@@ -157,7 +157,7 @@ def _attempt(connection: apsw.Connection, job: Job) -> Outcome:
     except Exception as error:  # noqa: BLE001  it belongs to the one who asked
         connection.execute("ROLLBACK TO operation")
         connection.execute("RELEASE operation")
-        return job, None, error
+        return job, None, engine.refusal(error)
     connection.execute("RELEASE operation")
     return job, result, None
 

@@ -1,0 +1,205 @@
+"""Bringing the bytes of awaited blobs from one store into another one, several at a time, verified as they pass."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import aclosing
+from dataclasses import replace
+from functools import partial
+from uuid import uuid4
+
+from pierhead.blobs.store import BlobStore, MarksDigests, Reader
+from pierhead.errors import BlobMissing, MoveFailed
+from pierhead.metadata import blobs as blob_rows
+from pierhead.metadata import copying
+from pierhead.models import Blob, Digest, Part, RepositoryName, Upload
+from pierhead.moving.progress import Advance, Progress
+from pierhead.moving.rows import is_of
+from pierhead.moving.side import Side
+
+AT_ONCE = 4  # blobs
+_PAGE = 256  # blobs
+
+
+async def carry(source: Side, target: Side, progress: Progress, *, label: str = "blobs") -> tuple[int, int]:
+    """Brings what the target awaits; returns how many blobs and bytes. What the source dropped meanwhile is left.
+
+    Raises MoveFailed, naming the blob, where its bytes are missing or not what their digest says.
+    """
+    blobs, size = await target.database.read(copying.awaited)
+    if not blobs:
+        return 0, 0
+    with progress.bar(label, size) as advance:
+        carrier = _Carrier(source, target, advance)
+        after = ""
+        while page := await target.database.read(partial(copying.pending, after=after, limit=_PAGE)):
+            await each(page, carrier.bring)
+            after = page[-1].key
+    return carrier.blobs, carrier.bytes
+
+
+async def look(target: Side, progress: Progress, *, read: bool) -> int:
+    """Awaits again what the target has not, or not whole; `read` re-hashes. Returns how many."""
+    total = await target.database.read(lambda tx: copying.count(tx, copying.BLOBS))
+    lost = 0
+
+    async def inspect(blob: Blob) -> None:
+        nonlocal lost
+        elsewhere = blob.inline or blob.key.startswith(copying.PENDING)
+        if not elsewhere and await fault(target, blob, read=read) is not None:
+            await target.database.write(lambda tx: copying.lost(tx, blob))
+            lost += 1
+        advance(1)
+
+    with progress.bar("looking at what is there", total) as advance:
+        after = ""
+        while page := await target.database.read(partial(copying.stored_after, after=after, limit=_PAGE)):
+            await each(page, inspect)
+            after = page[-1].digest
+    return lost
+
+
+async def fault(side: Side, blob: Blob, *, read: bool) -> str | None:
+    """What is wrong with the bytes of a blob; None where nothing is."""
+    try:
+        if blob.inline:
+            return await _fault_in_row(side, blob)
+        return await _fault_in_store(side, blob, read=read)
+    except BlobMissing:
+        return "missing"
+
+
+async def _fault_in_row(side: Side, blob: Blob) -> str | None:
+    content = await side.database.read(lambda tx: blob_rows.content(tx, blob.digest))
+    if content is None:
+        return "missing"
+    if len(content) != blob.size:
+        return f"has {len(content)} bytes, not {blob.size}"
+    return None if is_of(blob.digest, content) else "other bytes than its digest says"
+
+
+async def _fault_in_store(side: Side, blob: Blob, *, read: bool) -> str | None:
+    reader = await side.store.open(blob.key)
+    try:
+        if reader.size != blob.size:
+            return f"has {reader.size} bytes, not {blob.size}"
+        if read and await _digest_of(reader, blob.digest.algorithm) != blob.digest:
+            return "other bytes than its digest says"
+    finally:
+        reader.close()
+    return None
+
+
+async def digest_under(store: BlobStore, key: str, algorithm: str) -> Digest:
+    """What the bytes under a key are. Raises BlobMissing."""
+    reader = await store.open(key)
+    try:
+        return await _digest_of(reader, algorithm)
+    finally:
+        reader.close()
+
+
+async def _digest_of(reader: Reader, algorithm: str) -> Digest:
+    found = hashlib.new(algorithm)
+    async for chunk in reader.chunks(0, reader.size):
+        await asyncio.to_thread(found.update, bytes(chunk))
+    return Digest(f"{algorithm}:{found.hexdigest()}")
+
+
+class _Carrier:
+    def __init__(self, source: Side, target: Side, advance: Advance) -> None:
+        self._source = source
+        self._target = target
+        self._advance = advance
+        self.blobs = 0
+        self.bytes = 0
+
+    async def bring(self, awaited: Blob) -> None:
+        found = await self._source.database.read(lambda tx: blob_rows.stored(tx, awaited.digest))
+        if found is None:
+            return
+        try:
+            arrived = await self._copy(found)
+        except BlobMissing as error:
+            # It may have been pushed again meanwhile, under another key.
+            again = await self._source.database.read(lambda tx: blob_rows.stored(tx, awaited.digest))
+            if again is None:
+                return
+            if again == found:
+                raise MoveFailed(f"the blob {found.digest} is missing") from error
+            arrived = await self._copy(again)
+        await self._target.database.write(lambda tx: copying.arrived(tx, arrived))
+        self.blobs += 1
+        self.bytes += arrived.size
+
+    async def _copy(self, blob: Blob) -> Blob:
+        """The blob as the target has it now. Raises BlobMissing, MoveFailed."""
+        store = self._target.store
+        upload = Upload(str(uuid4()), RepositoryName(), blob.digest.algorithm, offset=0, epoch=0, saved=False)
+        alone, key = _Alone(upload), None
+        async with store.append(upload, alone) as appender:
+            try:
+                async with aclosing(self._chunks(blob)) as chunks:
+                    async for chunk in chunks:
+                        await appender.write(chunk)
+                        self._advance(len(chunk))
+                if appender.offset != blob.size or await appender.digest(blob.digest.algorithm) != blob.digest:
+                    raise MoveFailed(f"the blob {blob.digest} is damaged: its bytes are not what its digest says")
+                key = await appender.commit(blob.digest)
+            finally:
+                await store.discard(alone.upload, kept=key)
+        if isinstance(store, MarksDigests):
+            await store.mark(blob.digest, key)
+        copied = Blob(blob.digest, blob.size, key)
+        if (wrong := await fault(self._target, copied, read=False)) is not None:
+            raise MoveFailed(f"the copy of the blob {blob.digest} is not whole: {wrong}")
+        return copied
+
+    async def _chunks(self, blob: Blob) -> AsyncGenerator[bytes, None]:
+        """Raises BlobMissing."""
+        if blob.inline:
+            content = await self._source.database.read(lambda tx: blob_rows.content(tx, blob.digest))
+            if content is None:
+                raise BlobMissing(blob.digest)
+            yield content
+            return
+        reader = await self._source.store.open(blob.key)
+        try:
+            if reader.size != blob.size:
+                raise MoveFailed(f"the blob {blob.digest} has {reader.size} bytes, not {blob.size}")
+            async for chunk in reader.chunks(0, blob.size):
+                yield bytes(chunk)  # the reader uses its buffer again
+        finally:
+            reader.close()
+
+
+class _Alone:
+    """The `Ledger` of a session that nobody else knows, and that ends with this process."""
+
+    def __init__(self, upload: Upload) -> None:
+        self.upload = upload
+
+    async def refresh(self) -> Upload:
+        return self.upload
+
+    async def note(self, notes: str) -> None:
+        self.upload = replace(self.upload, notes=notes)
+
+    async def parts(self) -> list[Part]:
+        return []
+
+
+async def each(blobs: Iterable[Blob], act: Callable[[Blob], Awaitable[None]]) -> None:
+    """Acts on all of them, some at a time. What the first failure says is raised."""
+    waiting = iter(blobs)
+
+    async def work() -> None:
+        for blob in waiting:
+            await act(blob)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_ONCE):
+                group.create_task(work())
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
