@@ -55,6 +55,10 @@ class History:
     def doubts(self) -> int:
         return sum(write.end == inf for writes in self.writes.values() for write in writes)
 
+    @property
+    def looks(self) -> int:
+        return sum(map(len, self.reads.values()))
+
     def keys(self, *kinds: str) -> list[Key]:
         """All that somebody wrote or may have written."""
         return [key for key in self.writes if key[0] in kinds]

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +60,10 @@ class Node:
         self._signal(signal.SIGKILL)
         self._process.process.wait()
 
+    def kill_worker(self) -> None:
+        for pid in self.family()[1:]:
+            os.kill(pid, signal.SIGKILL)
+
     def freeze(self) -> None:
         self._signal(signal.SIGSTOP)
 
@@ -95,9 +99,9 @@ class Node:
 
 
 @contextmanager
-def nodes(count: int, folder: Path, environment: Mapping[str, str]) -> Iterator[list[Node]]:
-    """Started one after another; none is left at the end."""
-    made = [Node(number, folder, environment) for number in range(1, count + 1)]
+def nodes(folder: Path, environments: Sequence[Mapping[str, str]]) -> Iterator[list[Node]]:
+    """One for each environment, started one after another; none is left at the end."""
+    made = [Node(number, folder, environment) for number, environment in enumerate(environments, 1)]
     try:
         for node in made:
             node.start()

@@ -14,6 +14,9 @@ SHARED = 16  # contents that everybody pushes everywhere
 REMEMBERED = 300  # images that are moved, pulled and deleted
 # By how often they are pushed; the last ones are longer than one part of an object store.
 SIZES = (*[300] * 4, *[5000] * 4, *[40_000] * 4, *[700_000] * 2, 6 * MIB, 11 * MIB)
+LARGE = 100_000  # bytes
+LARGE_CHANCE = 0.1
+ROOM = 1200 * MIB  # for large contents that nobody else pushes
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class Works:
     seed: int
     images: deque[Image] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     _journal: Journal = field(default_factory=Journal)
+    _room: int = ROOM
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def content(self, digest: str) -> bytes:
@@ -42,7 +46,10 @@ class Works:
         if chance.random() < 0.5:
             number = chance.randrange(SHARED)
             return self._journal.add(Content(SIZES[number], number))
-        return self._journal.add(Content(chance.choice(SIZES) + chance.randrange(1000), chance.getrandbits(48)))
+        large = self._room > 0 and chance.random() < LARGE_CHANCE
+        size = chance.choice([size for size in SIZES if (size > LARGE) is large]) + chance.randrange(1000)
+        self._room -= size if large else 0
+        return self._journal.add(Content(size, chance.getrandbits(48)))
 
     def image(self, repository: str, blobs: Sequence[str], tags: Sequence[str]) -> Image:
         text = image(self._journal, list(blobs), f"{self.seed} {next(self._numbers)}")
