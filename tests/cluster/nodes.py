@@ -23,6 +23,7 @@ class Node:
     number: int
     folder: Path
     environment: Mapping[str, str]
+    workers: int = 1  # 0: as many as by default
     port: int = field(default_factory=running.free_port)
     _running: Running | None = None
 
@@ -48,7 +49,9 @@ class Node:
 
     def start(self) -> None:
         data = self.folder / f"node{self.number}"
-        self._running = running.start(data, "--workers", "1", port=self.port, environment=dict(self.environment))
+        self._running = running.start(
+            data, "--workers", str(self.workers), port=self.port, environment=dict(self.environment)
+        )
 
     def family(self) -> list[int]:
         """Its supervisor and its worker."""
@@ -99,9 +102,9 @@ class Node:
 
 
 @contextmanager
-def nodes(folder: Path, environments: Sequence[Mapping[str, str]]) -> Iterator[list[Node]]:
+def nodes(folder: Path, environments: Sequence[Mapping[str, str]], *, workers: int = 1) -> Iterator[list[Node]]:
     """One for each environment, started one after another; none is left at the end."""
-    made = [Node(number, folder, environment) for number, environment in enumerate(environments, 1)]
+    made = [Node(number, folder, environment, workers) for number, environment in enumerate(environments, 1)]
     try:
         for node in made:
             node.start()

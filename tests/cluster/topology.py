@@ -52,13 +52,15 @@ def cluster(
     bucket = shared.store.bucket()
     with ExitStack() as stack:
         database = stack.enter_context(shared.database.database(f"cluster-{bucket.name}"))
-        ways = [(_link(stack, shared, database), _link(stack, shared, bucket.endpoint)) for _ in range(count)]
-        started = stack.enter_context(
-            nodes(folder, [_environment(database, bucket, *links, settings or {}) for links in ways])
-        )
+        to_database = [_link(stack, shared, database) for _ in range(count)]
+        to_store = [_link(stack, shared, bucket.endpoint) for _ in range(count)]
+        environments = [
+            {**environment(_over(way, database), bucket, _over(other, bucket.endpoint)), **(settings or {})}
+            for way, other in zip(to_database, to_store, strict=True)
+        ]
+        started = stack.enter_context(nodes(folder, environments))
         balancer = stack.enter_context(front.balancer([node.port for node in started], again=again))
-        to_database, to_store = zip(*ways, strict=True)
-        yield Cluster(urlsplit(balancer).netloc, started, list(to_database), list(to_store), database, bucket)
+        yield Cluster(urlsplit(balancer).netloc, started, to_database, to_store, database, bucket)
 
 
 def _link(stack: ExitStack, shared: Shared, url: str) -> Link:
@@ -66,15 +68,20 @@ def _link(stack: ExitStack, shared: Shared, url: str) -> Link:
     return stack.enter_context(shared.toxiproxy.link(f"{split.hostname}:{split.port}"))
 
 
-def _environment(
-    database: str, bucket: s3.Bucket, to_database: Link, to_store: Link, settings: Mapping[str, str]
-) -> dict[str, str]:
-    """Of one node: it reaches both by its links. Secrets never stand on a command line."""
-    there = urlsplit(database)
+def _over(link: Link, url: str) -> str:
+    """The same, by way of the link."""
+    split = urlsplit(url)
+    user = f"{split.username}@" if split.username else ""
+    return split._replace(netloc=f"{user}{link.host}").geturl()
+
+
+def environment(database: str, bucket: s3.Bucket, endpoint: str) -> dict[str, str]:
+    """Of one node. Secrets never stand on a command line."""
     return {
-        "PIERHEAD_DATABASE_URL": there._replace(netloc=f"{there.username}@{to_database.host}").geturl(),
-        "PIERHEAD_STORAGE_URL": f"s3://{bucket.name}/{PREFIX}?endpoint=http://{to_store.host}&region={bucket.region}",
+        "PIERHEAD_DATABASE_URL": database,
+        "PIERHEAD_STORAGE_URL": f"s3://{bucket.name}/{PREFIX}?endpoint={endpoint}&region={bucket.region}",
         "AWS_ACCESS_KEY_ID": bucket.keys.access,
         "AWS_SECRET_ACCESS_KEY": bucket.keys.secret,
-        **settings,
+        # Behind a proxy nobody is a direct local client.
+        "PIERHEAD_ACCESS_ALLOW_ANONYMOUS": "true",
     }
