@@ -3,6 +3,7 @@
 A store of another kind becomes one more entry of STORES.
 """
 
+import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -10,12 +11,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pierhead.blobs.files import FileStore
-from pierhead.blobs.store import BlobStore
+from pierhead.blobs.objects.s3 import S3Bucket
+from pierhead.blobs.objects.store import ObjectStore
+from pierhead.blobs.store import Accepted, Appender, BlobStore
 from pierhead.models import Part, RepositoryName, Upload
 from pierhead.settings import StorageSettings
+from tests.servers.s3 import Bucket, Server
 
 Opens = Callable[[Path], AbstractAsyncContextManager[BlobStore]]
+Kind = Callable[[pytest.FixtureRequest], Opens]
 
 
 @asynccontextmanager
@@ -24,22 +31,61 @@ async def files(folder: Path) -> AsyncIterator[BlobStore]:
         yield store
 
 
+def s3(request: pytest.FixtureRequest) -> Opens:
+    server: Server = request.getfixturevalue("s3")
+    bucket = server.bucket()
+
+    @asynccontextmanager
+    async def opened(folder: Path) -> AsyncIterator[BlobStore]:
+        async with s3_bucket(bucket, folder.name) as service, ObjectStore(service, StorageSettings()) as store:
+            yield store
+
+    return opened
+
+
+def s3_bucket(bucket: Bucket, prefix: str, *, options: str = "", budget_seconds: float = 10) -> S3Bucket:
+    """A client of a test's own bucket; the keys are found as they would be in production: in the environment."""
+    os.environ |= {"AWS_ACCESS_KEY_ID": bucket.keys.access, "AWS_SECRET_ACCESS_KEY": bucket.keys.secret}
+    return S3Bucket(
+        f"s3://{bucket.name}/{prefix}?endpoint={bucket.endpoint}{options}", budget_seconds=budget_seconds
+    )
+
+
+STORES: dict[str, Kind] = {"files": lambda _: files, "s3": s3}
+
+
 class Row:
     """The `Ledger` of a session whose row is what `find` says."""
 
-    def __init__(self, find: Callable[[], Coroutine[Any, Any, Upload]]) -> None:
-        self.refresh = find
-        self.notes: list[str] = []
-        self.taken: list[Part] = []
+    def __init__(self, upload: Upload, find: Callable[[], Coroutine[Any, Any, Upload]] | None = None) -> None:
+        self._upload = upload
+        self._find = find
+
+    async def refresh(self) -> Upload:
+        return await self._find() if self._find else self._upload
 
     async def note(self, notes: str) -> None:
-        self.notes.append(notes)
+        NOTES[self._upload.id] = notes
 
     async def parts(self) -> list[Part]:
-        return self.taken
+        return PARTS.get(self._upload.id, [])
 
 
-STORES: dict[str, Opens] = {"files": files}
+# The rows of all sessions, as far as an `Upload` does not hold them.
+PARTS: dict[str, list[Part]] = {}
+NOTES: dict[str, str] = {}
+
+
+def writing(store: BlobStore, upload: Upload) -> AbstractAsyncContextManager[Appender]:
+    return store.append(upload, Row(upload))
+
+
+def taken(upload: Upload, accepted: Accepted) -> Upload:
+    """The row after its bytes were accepted."""
+    PARTS.setdefault(upload.id, []).extend(accepted.parts)
+    return replace(
+        upload, offset=accepted.offset, state=accepted.state, boot=accepted.boot, notes=accepted.notes
+    )
 
 
 def session(algorithm: str = "sha256") -> Upload:
@@ -51,16 +97,15 @@ def session(algorithm: str = "sha256") -> Upload:
 
 async def patch(store: BlobStore, upload: Upload, *frames: bytes) -> Upload:
     """Sends some of an upload's bytes; the row that a PATCH would leave."""
-    async with store.append(upload) as appender:
+    async with writing(store, upload) as appender:
         for frame in frames:
             await appender.write(frame)
-        accepted = await appender.flush()
-    return replace(upload, offset=accepted.offset, state=accepted.state, boot=accepted.boot)
+        return taken(upload, await appender.flush())
 
 
 async def finish(store: BlobStore, upload: Upload, *frames: bytes) -> str:
     """Sends the rest of an upload and commits it, as a PUT does up to the row; returns the key."""
-    async with store.append(upload) as appender:
+    async with writing(store, upload) as appender:
         for frame in frames:
             await appender.write(frame)
         return await appender.commit(await appender.digest(upload.algorithm))
@@ -69,7 +114,7 @@ async def finish(store: BlobStore, upload: Upload, *frames: bytes) -> str:
 async def push(store: BlobStore, data: bytes) -> str:
     upload = session()
     key = await finish(store, upload, data)
-    await store.discard(upload)
+    await store.discard(upload, kept=key)
     return key
 
 

@@ -4,7 +4,7 @@ import errno
 import os
 from functools import partial
 
-from pierhead.blobs.files.work import Work
+from pierhead.blobs.work import Work
 from pierhead.blobs.hashing import Hash
 
 # A thread takes so many bytes at a time, so that a huge file does not keep others from theirs.

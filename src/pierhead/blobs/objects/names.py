@@ -1,0 +1,62 @@
+"""The names of objects. Each is used once, and tells the upload session that it belongs to.
+
+blobs/ab/<session>-<16 hex digits>              a blob, finished or about to be; ab ends the session's id
+staged/<session>/<16 hex digits>                accepted bytes that are too few for a part
+digests/<algorithm>/<hex>/<session>-<digits>    empty: what the blob with this ending is, for whoever has lost the rows
+"""
+
+import re
+import secrets
+
+from pierhead.errors import UploadUnknown
+from pierhead.models import Digest
+
+BLOBS, STAGED = "blobs/", "staged/"
+
+_SESSION = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_KEY = re.compile(rf"blobs/([0-9a-f]{{2}})/({_SESSION})(?<=\1)-[0-9a-f]{{16}}")
+_TAIL = re.compile(rf"staged/({_SESSION})/[0-9a-f]{{16}}")
+_ID = re.compile(_SESSION)
+
+
+def require_session(upload_id: str) -> None:
+    """Raises UploadUnknown for what is not a session's id."""
+    if not _ID.fullmatch(upload_id):
+        raise UploadUnknown(upload_id)
+
+
+def new_key(upload_id: str) -> str:
+    return f"{BLOBS}{upload_id[-2:]}/{upload_id}-{secrets.token_hex(8)}"
+
+
+def new_tail(upload_id: str) -> str:
+    return f"{tails(upload_id)}{secrets.token_hex(8)}"
+
+
+def tails(upload_id: str) -> str:
+    return f"{STAGED}{upload_id}/"
+
+
+def is_key(name: str) -> bool:
+    return _KEY.fullmatch(name) is not None
+
+
+def session_of(name: str) -> str | None:
+    """The session that a key or a tail belongs to; None for what is neither."""
+    if matched := _KEY.fullmatch(name):
+        return matched[2]
+    matched = _TAIL.fullmatch(name)
+    return matched[1] if matched else None
+
+
+def mark(digest: Digest, key: str) -> str:
+    return f"digests/{digest.algorithm}/{digest.hex}/{key.rpartition('/')[2]}"
+
+
+def marked(name: str) -> tuple[Digest, str] | None:
+    """What a mark says: a digest and the key that holds it; None for what is no mark."""
+    segments = name.split("/")
+    if len(segments) != 4 or segments[0] != "digests":  # noqa: PLR2004  as `mark` writes it
+        return None
+    session = segments[3].rpartition("-")[0]
+    return Digest.parse(f"{segments[1]}:{segments[2]}"), f"{BLOBS}{session[-2:]}/{segments[3]}"

@@ -1,0 +1,23 @@
+"""Each test of a bucket is run on every service."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.blobs.objects.buckets import SERVICES, Opener, WholeBucket
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(params=SERVICES)
+def opener(request: pytest.FixtureRequest) -> Opener:
+    return SERVICES[request.param](request)
+
+
+@pytest.fixture
+async def bucket(opener: Opener) -> AsyncIterator[WholeBucket]:
+    async with opener.open() as bucket:
+        yield bucket
