@@ -1,17 +1,25 @@
 """Fixtures that many tests share."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
+from pierhead.metadata.postgresql import preparing
+from pierhead.settings import DatabaseSettings
 from tests import profiles
+from tests.contracts.database import Place
 from tests.running import Running, serving
+from tests.servers.postgresql import Cluster, sql
 
 profiles.load()
 
 pytest_plugins = ["tests.servers.fixtures"]
+
+_TABLES = ("projects", "blobs", "doomed_keys", "manifest_contents", "events", "uploads", "secrets")
 
 ANNOUNCED = pytest.StashKey[list[str]]()
 
@@ -22,6 +30,29 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     data: Path = tmp_path_factory.mktemp("server") / "data"
     with serving(data, "--workers", "2") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def prepared_postgresql(postgresql: Cluster) -> Iterator[str]:
+    """The URL of a database with the schema."""
+    with postgresql.database("prepared") as url:
+        asyncio.run(preparing.prepare(DatabaseSettings(url=SecretStr(url))))
+        yield url
+
+
+@pytest.fixture
+def emptied_postgresql(prepared_postgresql: str) -> str:
+    """The URL of a database with the schema and nothing else."""
+    sql(prepared_postgresql, f"TRUNCATE {', '.join(_TABLES)} RESTART IDENTITY CASCADE")
+    return prepared_postgresql
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """A new database of each kind."""
+    if request.param == "postgresql":
+        return Place("postgresql", request.getfixturevalue("emptied_postgresql"))
+    return Place(request.param, str(tmp_path))
 
 
 @pytest.fixture

@@ -1,5 +1,8 @@
 """Which database and which blob store the settings ask for. Whoever needs one opens it here."""
 
+# ruff: noqa: PLC0415  what the embedded server does not use is not loaded: it starts within a second
+
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -8,19 +11,48 @@ from typing import TYPE_CHECKING
 from pierhead.blobs.files import FileStore
 from pierhead.blobs.store import BlobStore
 from pierhead.blobs.work import Observe, unobserved
-from pierhead.metadata.sqlite.database import SqliteDatabase, ignore
-from pierhead.metadata.sqlite.writer import Commit
+from pierhead.metadata.database import Commit
+from pierhead.metadata.database import unobserved as uncounted
+from pierhead.metadata.sqlite import engine
+from pierhead.metadata.sqlite.database import SqliteDatabase
 from pierhead.settings import Settings, StorageSettings
 
 if TYPE_CHECKING:
     from pierhead.blobs.objects.bucket import Service
+    from pierhead.metadata.postgresql.database import PostgresqlDatabase
 
 FILE_SCHEME = "file://"
+_EMBEDDED = "pierhead.db"
 
 
-def database(settings: Settings, observe: Callable[[Commit], None] = ignore) -> SqliteDatabase:
+def prepare(settings: Settings) -> None:
+    """Once before workers serve: makes the schema, or says why it cannot be used. Raises ConfigurationError."""
+    if settings.database.url is None:
+        engine.prepare(settings.server.data / _EMBEDDED)
+        return
+    from pierhead.metadata.postgresql import preparing
+
+    asyncio.run(preparing.prepare(settings.database))
+
+
+def migrate(settings: Settings) -> list[str] | None:
+    """The steps that were missing; None where there is nothing to do before `serve`. Raises ConfigurationError."""
+    if settings.database.url is None:
+        return None
+    from pierhead.metadata.postgresql import preparing
+
+    return asyncio.run(preparing.migrate(settings.database))
+
+
+def database(
+    settings: Settings, observe: Callable[[Commit], None] = uncounted
+) -> "SqliteDatabase | PostgresqlDatabase":
     """To be opened with `async with`."""
-    return SqliteDatabase(settings.server.data / "pierhead.db", remembered=settings.cache.rows, observe=observe)
+    if settings.database.url is None:
+        return SqliteDatabase(settings.server.data / _EMBEDDED, remembered=settings.cache.rows, observe=observe)
+    from pierhead.metadata.postgresql.database import PostgresqlDatabase
+
+    return PostgresqlDatabase(settings.database, observe=observe)
 
 
 @asynccontextmanager
@@ -33,7 +65,7 @@ async def store(settings: Settings, observe: Observe = unobserved) -> AsyncItera
             yield files
     else:
         # What an object store needs takes half a second to load; who keeps files does not wait for it.
-        from pierhead.blobs.objects.store import ObjectStore  # noqa: PLC0415
+        from pierhead.blobs.objects.store import ObjectStore
 
         async with _bucket(settings.storage, url, observe) as bucket:
             async with ObjectStore(bucket, settings.storage, observe=observe) as objects:
@@ -41,6 +73,6 @@ async def store(settings: Settings, observe: Observe = unobserved) -> AsyncItera
 
 
 def _bucket(settings: StorageSettings, url: str, observe: Observe) -> "AbstractAsyncContextManager[Service]":
-    from pierhead.blobs.objects.s3 import S3Bucket  # noqa: PLC0415
+    from pierhead.blobs.objects.s3 import S3Bucket
 
     return S3Bucket(url, budget_seconds=settings.retry_seconds, observe=observe)

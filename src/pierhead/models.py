@@ -147,7 +147,8 @@ class Upload:
     epoch: int  # grows with every takeover; names the staged file
     state: bytes | None = field(default=None, repr=False)  # hash state at `offset`; None asks for a re-hash
     boot: str = ""  # boot id under which the staged bytes were written
-    touched_at: int = 0  # microseconds since 1970, UTC
+    touched_at: int = 0  # microseconds since 1970, UTC, by the database's clock
+    idle: int = field(default=0, compare=False)  # microseconds since then, when it was read
     digest: Digest | None = None  # set once finished
     saved: bool = True  # whether it has a row: a session gets one with its first bytes
     writer: str | None = None  # the request that writes now, where the store has no lock of its own

@@ -15,8 +15,9 @@ from pierhead.asgi.types import App, Receive, Scope, Send
 from pierhead.distribution.app import Distribution
 from pierhead.distribution.face import Face
 from pierhead.errors import PierheadError
+from pierhead.metadata.database import Commit
 from pierhead.metadata.sqlite import engine
-from pierhead.metadata.sqlite.writer import Commit
+from pierhead.metadata.sqlite.database import SqliteDatabase
 from pierhead.observability import logs, tracing
 from pierhead.observability.metrics import Metrics
 from pierhead.observability.observability import Observability
@@ -73,9 +74,14 @@ class Server:
             Observability(access=settings.log.access, format=log_format, shared=worker.metrics_directory())
         )
         metrics = observability.metrics
-        database = await stack.enter_async_context(backends.database(settings, _observer(metrics)))
-        metrics.wal_bytes.watch(database.log_length)
-        observability.folds.append(lambda: metrics.looked_up("rows", *database.take_lookups()))
+        database = backends.database(settings, _observer(metrics))
+        await stack.enter_async_context(database)
+        if isinstance(database, SqliteDatabase):
+            lookups = database.take_lookups
+            metrics.wal_bytes.watch(database.log_length)
+            observability.folds.append(lambda: metrics.looked_up("rows", *lookups()))
+        else:
+            metrics.watch_pool(database.pool)
         metrics.build.watch(lambda: 1, __version__, engine.version())
         store = await stack.enter_async_context(backends.store(settings, metrics.stored))
         access = stack.enter_context(Access(settings.access, metrics.authenticated))

@@ -252,6 +252,27 @@ class DatabaseSettings(Section):
     url: DatabaseUrl | None = Field(
         default=None, description="PostgreSQL, for many nodes; without it SQLite in `server.data`."
     )
+    pool_size: int = Field(default=8, ge=1, le=1000, description="Connections to PostgreSQL, at most, per worker.")
+    wait_max: int = Field(
+        default=1000,
+        ge=0,
+        le=1_000_000,
+        description="Requests that may wait for a connection, per worker; more get 503.",
+    )
+    wait_seconds: float = Field(
+        default=5, ge=0.1, le=600, description="A request waits for a connection for so long, then gets 503."
+    )
+    connect_seconds: float = Field(default=5, ge=0.1, le=600, description="A connection must be open after so long.")
+    statement_seconds: float = Field(
+        default=10, ge=0.1, le=3600, description="A statement, and its wait for others, may take so long."
+    )
+    serve_stale: bool = Field(
+        default=False,
+        description="While the database is away, serve by digest what this worker found lately.",
+    )
+    stale_seconds: float = Field(
+        default=3600, ge=1, le=604_800, description="With serve_stale: what was found counts for so long."
+    )
 
 
 class ListingSettings(Section):

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
 
-from pierhead import __version__, listener, tls
+from pierhead import __version__, backends, listener, tls
 from pierhead.access.htpasswd import AccountsFile
 from pierhead.access.loopback import is_open
 from pierhead.data_directory import ServeLock, prepare
@@ -256,6 +256,7 @@ def serve(settings: Settings, load: Callable[[], Settings], target: str = TARGET
     check_files(settings)
     _raise_open_files()
     with ServeLock(data) as lock, listener.bound(settings.server) as sock:
+        backends.prepare(settings)
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         # Once here rather than in each worker: a replaced worker then serves within milliseconds.
         importlib.import_module(target.partition(":")[0])

@@ -10,36 +10,45 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pierhead.metadata.database import Database, Transaction
+from pydantic import SecretStr
+
+from pierhead.metadata.database import Commit, Database, Transaction, unobserved
+from pierhead.metadata.postgresql.database import PostgresqlDatabase
 from pierhead.metadata.sqlite.database import SqliteDatabase
-from pierhead.metadata.sqlite.writer import Commit
+from pierhead.settings import DatabaseSettings
 
 ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a database of a kind is."""
+    """Where a database of a kind is: its folder, or its URL."""
 
     kind: str
-    folder: Path
+    where: str
 
-    def open(self, observe: Callable[[Commit], None] = lambda _: None) -> AbstractAsyncContextManager[Database]:
-        return DATABASES[self.kind](self.folder, observe)
+    def open(self, observe: Callable[[Commit], None] = unobserved) -> AbstractAsyncContextManager[Database]:
+        return DATABASES[self.kind](self.where, observe)
 
     def elsewhere(self, *arguments: str) -> None:
         """Runs a command of `tests.contracts.other_process` to its end, in a process of its own."""
-        command = [sys.executable, "-m", "tests.contracts.other_process", self.kind, str(self.folder), *arguments]
+        command = [sys.executable, "-m", "tests.contracts.other_process", self.kind, self.where, *arguments]
         subprocess.run(command, check=True, cwd=ROOT, timeout=60)
 
 
 @asynccontextmanager
-async def sqlite(folder: Path, observe: Callable[[Commit], None]) -> AsyncIterator[Database]:
-    async with SqliteDatabase(folder / "pierhead.db", observe=observe) as database:
+async def sqlite(folder: str, observe: Callable[[Commit], None]) -> AsyncIterator[Database]:
+    async with SqliteDatabase(Path(folder) / "pierhead.db", observe=observe) as database:
         yield database
 
 
-DATABASES = {"sqlite": sqlite}
+@asynccontextmanager
+async def postgresql(url: str, observe: Callable[[Commit], None]) -> AsyncIterator[Database]:
+    async with PostgresqlDatabase(DatabaseSettings(url=SecretStr(url)), observe=observe) as database:
+        yield database
+
+
+DATABASES = {"sqlite": sqlite, "postgresql": postgresql}
 
 
 async def put(tx: Transaction, name: str) -> None:

@@ -5,15 +5,13 @@ import random
 import time
 from collections.abc import AsyncIterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pierhead.metadata.database import Database, Row, Transaction, Value
-from pierhead.metadata.sqlite.writer import Commit
-from tests.contracts.database import DATABASES, Place, exists, names, put
+from pierhead.metadata.database import Commit, Database, Row, Transaction, Value
+from tests.contracts.database import Place, exists, names, put
 
 pytestmark = pytest.mark.anyio
 
@@ -25,11 +23,6 @@ class Refused(Exception):
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@pytest.fixture(params=DATABASES)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    return Place(request.param, tmp_path)
 
 
 @pytest.fixture
@@ -72,9 +65,7 @@ async def test_an_exception_rolls_its_operation_back(database: Database) -> None
     assert await database.read(names) == []
 
 
-async def test_an_exception_takes_no_other_operation_of_the_group_with_it(
-    database: Database, commits: list[Commit]
-) -> None:
+async def test_an_exception_takes_no_other_operation_with_it(database: Database) -> None:
     wanted = [f"{number:03}" for number in range(100)]
     writes = [
         database.write(partial(put if number % 3 else put_and_refuse, name=name)) for number, name in enumerate(wanted)
@@ -83,17 +74,6 @@ async def test_an_exception_takes_no_other_operation_of_the_group_with_it(
 
     assert [isinstance(outcome, Refused) for outcome in outcomes] == [number % 3 == 0 for number in range(100)]
     assert await database.read(names) == [name for number, name in enumerate(wanted) if number % 3]
-    assert any(commit.operations > 10 for commit in commits)
-
-
-async def test_an_operation_sees_those_before_it_in_its_group(database: Database) -> None:
-    async def count(tx: Transaction) -> int:
-        await put(tx, str(await tx.fetch_all("SELECT count(*) FROM projects")))
-        return len(await names(tx))
-
-    counts = await asyncio.gather(*(database.write(count) for _ in range(50)))
-
-    assert sorted(counts) == list(range(1, 51))
 
 
 async def test_a_constraint_that_is_broken_fails_its_operation_alone(database: Database) -> None:
@@ -103,24 +83,6 @@ async def test_a_constraint_that_is_broken_fails_its_operation_alone(database: D
 
     assert sum(outcome is None for outcome in outcomes) == 1
     assert await database.read(names) == ["a"]
-
-
-async def test_concurrent_writes_share_commits(database: Database, commits: list[Commit]) -> None:
-    async def write_many(client: int) -> None:
-        for number in range(25):
-            await database.write(partial(put, name=f"{client} {number}"))
-
-    await asyncio.gather(*(write_many(client) for client in range(16)))
-
-    assert sum(commit.operations for commit in commits) == 400
-    assert len(commits) < 200
-
-
-async def test_a_group_is_durable_where_one_of_it_is(database: Database, commits: list[Commit]) -> None:
-    await asyncio.gather(*(database.write(partial(put, name=str(n)), durable=n == 7) for n in range(20)))
-
-    assert sum(commit.operations for commit in commits) == 20
-    assert sum(commit.durable for commit in commits) == 1
 
 
 async def test_recall_knows_what_this_process_wrote(database: Database) -> None:
@@ -146,30 +108,6 @@ async def test_recall_knows_what_another_connection_wrote(place: Place, database
             assert not await database.recall(name, partial(exists, name=name))
             await other.write(partial(put, name=name), durable=False)
             assert await database.recall(name, partial(exists, name=name))
-
-
-async def test_recall_asks_once_while_nothing_is_written(database: Database) -> None:
-    asked = 0
-
-    async def count(tx: Transaction) -> int:
-        nonlocal asked
-        asked += 1
-        return len(await names(tx))
-
-    assert [await database.recall("count", count) for _ in range(10)] == [0] * 10
-    assert asked == 1
-
-
-async def test_nothing_is_remembered_too(database: Database) -> None:
-    asked = 0
-
-    async def nothing(tx: Transaction) -> None:
-        nonlocal asked
-        asked += 1
-
-    for _ in range(3):
-        await database.recall("nothing", nothing)
-    assert asked == 1
 
 
 async def test_an_exception_of_a_recall_is_not_remembered(database: Database) -> None:
@@ -239,14 +177,19 @@ async def test_many_who_leave_at_any_moment_break_nothing(database: Database) ->
     assert await database.read(partial(exists, name="after"))
 
 
-VALUES = st.none() | st.integers(-(2**63), 2**63 - 1) | st.text(st.characters(codec="utf-8")) | st.binary()
+# No column takes a NUL: PostgreSQL has none in its texts.
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
+VALUES = st.none() | st.integers(-(2**63), 2**63 - 1) | TEXTS | st.binary()
+
+
+CASTS = {int: "CAST(:value AS BIGINT)", bytes: "coalesce(:value, (SELECT content FROM manifest_contents))"}
 
 
 @given(values=st.lists(VALUES, min_size=1, max_size=8))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_values_come_back_as_they_were(place: Place, values: list[Value]) -> None:
     async def echo(tx: Transaction, value: Value) -> Row | None:
-        return await tx.fetch_one("SELECT :value", value=value)
+        return await tx.fetch_one(f"SELECT {CASTS.get(type(value), ':value')}", value=value)
 
     async def echoes() -> list[Row | None]:
         async with place.open() as database:

@@ -71,8 +71,8 @@ async def test_known_bytes_can_be_read_as_another_type(tx: Transaction) -> None:
     assert await manifests.needing(tx, repository_id, digest("b")) == digest("text")
 
 
-async def test_listings_do_not_read_the_bytes(tx: Transaction) -> None:
-    plan = await tx.fetch_all(
+async def test_listings_do_not_read_the_bytes(sqlite_tx: Transaction) -> None:
+    plan = await sqlite_tx.fetch_all(
         """
         EXPLAIN QUERY PLAN
         SELECT manifests.digest, manifests.media_type, manifests.size

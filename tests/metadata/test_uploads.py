@@ -3,7 +3,6 @@ from dataclasses import replace
 import pytest
 
 from pierhead.metadata import uploads
-from pierhead.metadata.clock import now
 from pierhead.metadata.database import Transaction
 from pierhead.models import Upload
 from tests.metadata.rows import APP, digest
@@ -26,8 +25,8 @@ async def found(tx: Transaction, upload_id: str) -> Upload:
 
 
 async def age(tx: Transaction, upload: Upload, hours: float) -> None:
-    moment = now() - int(hours * HOUR)
-    await tx.execute("UPDATE uploads SET touched_at = :moment WHERE id = :id", moment=moment, id=upload.id)
+    sql = "UPDATE uploads SET touched_at = clock_us() - :age WHERE id = :id"
+    await tx.execute(sql, age=int(hours * HOUR), id=upload.id)
 
 
 async def test_a_session_stands_where_it_was_advanced_to(tx: Transaction) -> None:
@@ -117,7 +116,7 @@ async def test_a_retired_session_is_forgotten_unless_somebody_came_back(tx: Tran
     for name in ("u1", "u2", "u3"):
         await age(tx, await added(tx, replace(NEW, id=name)), 5)
     await uploads.cancel(tx, await found(tx, "u3"))
-    retired = await uploads.retire(tx, idle_before=now() - HOUR, finished_before=now() - HOUR, limit=9)
+    retired = await uploads.retire(tx, uploads.Kept(idle=HOUR, finished=HOUR), limit=9)
     assert await uploads.advance(tx, next(upload for upload in retired if upload.id == "u2"))
     assert (await found(tx, "u3")).cancelled
 
@@ -134,12 +133,12 @@ async def test_sessions_expire_by_their_kind_oldest_first(tx: Transaction) -> No
         if done:
             await uploads.finish(tx, upload, digest(name))
         await age(tx, upload, hours)
-    idle_before, finished_before = now() - 4 * HOUR, now() - 2 * HOUR
+    kept = uploads.Kept(idle=4 * HOUR, finished=2 * HOUR)
 
-    assert await uploads.any_expired(tx, idle_before=idle_before, finished_before=finished_before)
-    oldest = await uploads.retire(tx, idle_before=idle_before, finished_before=finished_before, limit=1)
+    assert await uploads.any_expired(tx, kept)
+    oldest = await uploads.retire(tx, kept, limit=1)
     assert [upload.id for upload in oldest] == ["e"]
-    retired = await uploads.retire(tx, idle_before=idle_before, finished_before=finished_before, limit=9)
+    retired = await uploads.retire(tx, kept, limit=9)
     assert sorted(upload.id for upload in retired) == ["a", "c", "e"]
 
 
@@ -147,18 +146,17 @@ async def test_a_retired_session_is_nobodys_and_stays_expired(tx: Transaction) -
     upload = await added(tx)
     await age(tx, upload, 5)
     old = await found(tx, "u1")
-    (retired,) = await uploads.retire(tx, idle_before=now() - HOUR, finished_before=0, limit=9)
+    (retired,) = await uploads.retire(tx, uploads.Kept(idle=HOUR, finished=99 * HOUR), limit=9)
 
     assert retired.epoch == 1
     assert not await uploads.advance(tx, old)
-    assert await uploads.any_expired(tx, idle_before=now() - HOUR, finished_before=0)
+    assert await uploads.any_expired(tx, uploads.Kept(idle=HOUR, finished=99 * HOUR))
 
 
-async def test_looking_for_expired_sessions_does_not_read_those_that_are_alive(tx: Transaction) -> None:
-    plan = await tx.fetch_all(
+async def test_looking_for_expired_sessions_does_not_read_those_that_are_alive(sqlite_tx: Transaction) -> None:
+    plan = await sqlite_tx.fetch_all(
         f"EXPLAIN QUERY PLAN SELECT 1 FROM uploads WHERE {uploads._EXPIRED} LIMIT 1",
-        idle_before=1,
-        finished_before=1,
+        **uploads.Kept(idle=2, finished=1).parameters(),
     )
 
     assert "uploads_by_touch" in plan[0][3]

@@ -14,10 +14,11 @@ from pierhead.errors import DigestMismatch, UploadBusy, UploadOutOfOrder, Upload
 from pierhead.metadata import blobs
 from pierhead.metadata import uploads as rows
 from pierhead.metadata.clock import now
-from pierhead.metadata.sqlite.database import SqliteDatabase
+from pierhead.metadata.database import Database
 from pierhead.models import Actor, Digest, RepositoryName, Upload
 from pierhead.registry.uploads import Uploads
 from pierhead.settings import StorageSettings, UploadSettings
+from tests.contracts.database import Place
 
 pytestmark = pytest.mark.anyio
 
@@ -36,19 +37,19 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("uploads")
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
 
 
 @pytest.fixture
-async def database(folder: Path) -> AsyncIterator[SqliteDatabase]:
-    async with SqliteDatabase(folder / "pierhead.db") as database:
+async def database(place: Place) -> AsyncIterator[Database]:
+    async with place.open() as database:
         yield database
 
 
 @pytest.fixture
-async def uploads(folder: Path, database: SqliteDatabase) -> AsyncIterator[Uploads]:
+async def uploads(folder: Path, database: Database) -> AsyncIterator[Uploads]:
     async with FileStore(folder, StorageSettings(min_free_bytes=0)) as store:
         yield Uploads(database, store, SETTINGS)
 
@@ -65,7 +66,7 @@ async def finish(uploads: Uploads, upload: Upload, content: bytes) -> None:
         await receiving.finish(digest_of(content), actor=ACTOR)
 
 
-async def age(database: SqliteDatabase, upload: Upload, hours: float) -> None:
+async def age(database: Database, upload: Upload, hours: float) -> None:
     microseconds = int(hours * 3_600_000_000)
     await database.write(
         lambda tx: tx.execute(
@@ -83,7 +84,7 @@ def stored(folder: Path, content: bytes) -> list[Path]:
 
 
 async def test_idle_sessions_are_swept_with_their_bytes_and_live_ones_stay(
-    uploads: Uploads, database: SqliteDatabase, folder: Path, monkeypatch: pytest.MonkeyPatch
+    uploads: Uploads, database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     idle, alive = await patched(uploads, b"idle"), await patched(uploads, b"alive")
     await age(database, idle, 1.1)
@@ -98,7 +99,7 @@ async def test_idle_sessions_are_swept_with_their_bytes_and_live_ones_stay(
 
 
 async def test_a_finished_session_is_remembered_for_its_time_and_its_blob_stays(
-    uploads: Uploads, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+    uploads: Uploads, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = await patched(uploads, b"finished")
     await finish(uploads, upload, b"finished")
@@ -114,7 +115,7 @@ async def test_a_finished_session_is_remembered_for_its_time_and_its_blob_stays(
     assert await database.read(lambda tx: blobs.held(tx, APP, digest_of(b"finished"))) is not None
 
 
-async def test_many_expired_sessions_are_swept_in_portions(uploads: Uploads, database: SqliteDatabase) -> None:
+async def test_many_expired_sessions_are_swept_in_portions(uploads: Uploads, database: Database) -> None:
     for _ in range(130):
         await age(database, await patched(uploads, b"x"), 2)
 
@@ -122,7 +123,7 @@ async def test_many_expired_sessions_are_swept_in_portions(uploads: Uploads, dat
 
 
 async def test_a_writer_of_a_session_that_is_swept_is_told_and_nothing_is_left(
-    uploads: Uploads, database: SqliteDatabase, folder: Path
+    uploads: Uploads, database: Database, folder: Path
 ) -> None:
     upload = await patched(uploads, b"first")
     async with uploads.receive(APP, upload.id) as receiving:
@@ -143,7 +144,7 @@ async def test_a_session_of_another_repository_is_unknown(uploads: Uploads) -> N
 
 
 async def test_a_wrong_digest_ends_the_session_and_stores_nothing(
-    uploads: Uploads, database: SqliteDatabase, folder: Path
+    uploads: Uploads, database: Database, folder: Path
 ) -> None:
     upload = await patched(uploads, b"content")
     with pytest.raises(DigestMismatch):
@@ -175,7 +176,7 @@ async def test_content_that_is_stored_already_is_not_stored_again(uploads: Uploa
 
 
 async def test_a_replaced_writer_with_a_wrong_digest_leaves_its_successor_alone(
-    uploads: Uploads, database: SqliteDatabase
+    uploads: Uploads, database: Database
 ) -> None:
     upload = await patched(uploads, b"accepted")
     async with uploads.receive(APP, upload.id) as replaced:
@@ -194,14 +195,14 @@ async def test_a_replaced_writer_with_a_wrong_digest_leaves_its_successor_alone(
 # Before its first bytes a session has no row: its id says that it was begun here.
 
 
-async def count(database: SqliteDatabase) -> int:
+async def count(database: Database) -> int:
     row = await database.read(lambda tx: tx.fetch_one("SELECT count(*) FROM uploads"))
     assert row is not None
     return int(row[0])
 
 
 async def test_a_session_is_known_to_every_process_before_it_has_a_row(
-    uploads: Uploads, database: SqliteDatabase, folder: Path
+    uploads: Uploads, database: Database, folder: Path
 ) -> None:
     before = await count(database)
     upload = await uploads.start(APP, algorithm="sha512")
@@ -215,10 +216,10 @@ async def test_a_session_is_known_to_every_process_before_it_has_a_row(
     assert await count(database) == before + 1
 
 
-@pytest.mark.parametrize("place", range(32))
-async def test_an_id_that_nobody_gave_out_is_unknown(uploads: Uploads, place: int) -> None:
+@pytest.mark.parametrize("position", range(32))
+async def test_an_id_that_nobody_gave_out_is_unknown(uploads: Uploads, position: int) -> None:
     digits = list((await uploads.start(APP)).id.replace("-", ""))
-    digits[place] = "0" if digits[place] != "0" else "1"
+    digits[position] = "0" if digits[position] != "0" else "1"
 
     with pytest.raises(UploadUnknown):
         await uploads.find(APP, str(UUID("".join(digits))))
@@ -244,8 +245,8 @@ async def test_an_id_counts_in_its_repository_and_its_spelling_alone(uploads: Up
 
 async def test_an_id_without_a_row_expires(uploads: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:
     upload = await uploads.start(APP)
-    moment = time.time() + 0.5 * 3600 + 2
-    monkeypatch.setattr(time, "time_ns", lambda: int(moment * 1e9))
+    half_an_hour_later = uploads._clock.now() + 1_800_000_000
+    monkeypatch.setattr(uploads._clock, "now", lambda: half_an_hour_later)
 
     with pytest.raises(UploadUnknown):
         await uploads.find(APP, upload.id)
@@ -288,7 +289,7 @@ async def test_what_a_killed_process_staged_for_a_session_without_a_row_is_swept
 
 
 @pytest.fixture
-async def inlining(folder: Path, database: SqliteDatabase) -> AsyncIterator[Uploads]:
+async def inlining(folder: Path, database: Database) -> AsyncIterator[Uploads]:
     async with FileStore(folder, StorageSettings(min_free_bytes=0)) as store:
         yield Uploads(database, store, SETTINGS, inline=4096)
 

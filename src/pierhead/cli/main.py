@@ -22,6 +22,7 @@ FLAGS = {
     "--port": ("server", "port", "N", "Port to bind [5000]."),
     "--data": ("server", "data", "DIRECTORY", "Where everything is kept [./pierhead-data]."),
     "--storage": ("storage", "url", "URL", "Store of the blobs: s3://, gs://, az:// or file:/// [--data]."),
+    "--database": ("database", "url", "URL", "postgresql://…, for many nodes [SQLite in --data]."),
     "--workers": ("server", "workers", "N", "Worker processes [one for each processor, at most 4]."),
     "--public-url": ("server", "public_url", "URL", "Makes Location headers absolute."),
     "--trusted-proxies": ("server", "trusted_proxies", "NETWORKS", "Whose X-Forwarded-* to believe, comma-separated."),
@@ -63,6 +64,26 @@ def serve(config: Path | None, **flags: Any) -> None:
     except ConfigurationError as error:
         _refuse(error.mistakes, CONFIGURATION_MISTAKES)
     raise SystemExit(code)
+
+
+@main.command()
+@settings_flags
+def migrate(config: Path | None, **flags: Any) -> None:
+    """Bring PostgreSQL's schema up to date, while nodes of the version before still serve."""
+    from pierhead import backends
+    from pierhead.errors import ConfigurationError
+
+    configuration = _load(config, flags)
+    try:
+        taken = backends.migrate(configuration.settings)
+    except ConfigurationError as error:
+        _refuse(error.mistakes, CONFIGURATION_MISTAKES)
+    if taken is None:
+        click.echo("SQLite: `pierhead serve` does this by itself")
+    for step in taken or ():
+        click.echo(f"taken: {step}")
+    if taken == []:
+        click.echo("up to date")
 
 
 @main.group("config")

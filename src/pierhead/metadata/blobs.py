@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from pierhead.metadata.clock import now
 from pierhead.metadata.database import Transaction
+from pierhead.metadata.portions import absent
 from pierhead.models import Blob, Digest, RepositoryName, in_row
 
 
@@ -55,26 +55,23 @@ async def put(tx: Transaction, blob: Blob, *, content: bytes | None = None) -> N
 
     `content` is given for one whose bytes shall be beside its row.
     """
-    moment = now()
     await tx.execute(
         """
         INSERT INTO doomed_keys (key, doomed_at)
-        SELECT key, :moment FROM blobs WHERE digest = :digest AND key <> :in_row
+        SELECT key, clock_us() FROM blobs WHERE digest = :digest AND key <> :in_row
             ON CONFLICT (key) DO NOTHING
         """,
         digest=blob.digest,
-        moment=moment,
         in_row=in_row(blob.digest),
     )
     await tx.execute(
         """
-        INSERT INTO blobs (digest, size, key, created_at) VALUES (:digest, :size, :key, :moment)
+        INSERT INTO blobs (digest, size, key, created_at) VALUES (:digest, :size, :key, clock_us())
             ON CONFLICT (digest) DO UPDATE SET size = excluded.size, key = excluded.key
         """,
         digest=blob.digest,
         size=blob.size,
         key=blob.key,
-        moment=moment,
     )
     if content is not None:
         await tx.execute(
@@ -91,12 +88,11 @@ async def hold(tx: Transaction, repository_id: int, digest: Digest) -> bool:
     """Lets a repository hold a blob; False where it did already."""
     added = await tx.execute(
         """
-        INSERT INTO repository_blobs (repository_id, digest, created_at) VALUES (:repository_id, :digest, :moment)
+        INSERT INTO repository_blobs (repository_id, digest, created_at) VALUES (:repository_id, :digest, clock_us())
             ON CONFLICT (repository_id, digest) DO NOTHING
         """,
         repository_id=repository_id,
         digest=digest,
-        moment=now(),
     )
     return added > 0
 
@@ -113,13 +109,5 @@ async def release(tx: Transaction, repository_id: int, digest: Digest) -> bool:
 
 async def missing(tx: Transaction, repository_id: int, digests: Iterable[Digest]) -> list[Digest]:
     """Which of these the repository does not hold."""
-    absent = []
-    for digest in digests:
-        row = await tx.fetch_one(
-            "SELECT 1 FROM repository_blobs WHERE repository_id = :repository_id AND digest = :digest",
-            repository_id=repository_id,
-            digest=digest,
-        )
-        if row is None:
-            absent.append(digest)
-    return absent
+    sql = "SELECT digest FROM repository_blobs WHERE repository_id = :repository_id AND digest IN"
+    return await absent(tx, sql, digests, repository_id=repository_id)

@@ -3,18 +3,41 @@
 What commits together is one operation, a coroutine function of one transaction. It awaits
 nothing but that transaction: an operation never spans a byte transfer, and an engine that
 answers at once (SQLite) may run it to its end in one go, in the thread of its choice.
+
+SQLite writes one operation after another. Elsewhere they run at once, each statement on what was
+committed before it: one that decides on what it read says so with `lock`, before it reads.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
+
+from pierhead.metadata.locks import Lock
 
 T = TypeVar("T")
 Value = str | int | bytes | None
 Row = tuple[Any, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What a commit was like."""
+
+    operations: int  # those that it took along
+    durable: bool
+    seconds: float
+
+
+def unobserved(_: Commit) -> None:
+    pass
+
+
 class Transaction(Protocol):
-    """SQL with named parameters (`:name`)."""
+    """SQL with named parameters (`:name`), and `clock_us()`: the database's time in microseconds since 1970."""
+
+    async def lock(self, *locks: Lock) -> None:
+        """Holds all of these to the end of the transaction. The first thing an operation does, and only once."""
+        ...
 
     async def fetch_all(self, sql: str, **parameters: Value) -> list[Row]: ...
 
@@ -34,11 +57,11 @@ class Database(Protocol):
     """Rows. Every method raises MetadataUnavailable or StorageFull where the engine does."""
 
     def read(self, operation: Operation[T]) -> Awaitable[T]:
-        """Runs an operation that only reads, on one consistent state."""
+        """Runs an operation that only reads, on one consistent state. It may run more than once."""
         ...
 
     def recall(self, key: Hashable, operation: Operation[T]) -> Awaitable[T]:
-        """`read`, from memory where nothing at all was committed since it was last read.
+        """`read`, from memory where the engine can tell that nothing at all was committed since it was last read.
 
         Never stale after an acknowledged write by any process. For small answers only.
         """

@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-from pierhead.metadata.clock import now
 from pierhead.metadata.database import Transaction
 from pierhead.models import Actor, Digest, TagName
 
@@ -24,10 +23,11 @@ async def record(
         """
         INSERT INTO events
                (at, action, repository_id, tag, before, after, actor, credential, address, agent, request_id)
-        VALUES (:at, :action, :repository_id, :tag, :before, :after, :actor, :credential, :address, :agent, :request_id)
+        VALUES
+               (clock_us(), :action, :repository_id, :tag, :before, :after, :actor, :credential, :address, :agent,
+               :request_id)
         RETURNING id
         """,
-        at=now(),
         action=action,
         repository_id=repository_id,
         tag=tag,

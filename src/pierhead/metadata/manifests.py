@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pierhead.metadata.clock import now
 from pierhead.metadata.database import Transaction
+from pierhead.metadata.portions import absent
 from pierhead.models import Descriptor, Digest, Manifest, RepositoryName, TagName
 
 
@@ -81,7 +81,7 @@ async def add(tx: Transaction, new: NewManifest, references: Iterable[Descriptor
     row = await tx.fetch_one(
         """
         INSERT INTO manifests (repository_id, digest, media_type, size, subject, artifact_type, annotations, pushed_at)
-        VALUES (:repository_id, :digest, :media_type, :size, :subject, :artifact_type, :annotations, :moment)
+        VALUES (:repository_id, :digest, :media_type, :size, :subject, :artifact_type, :annotations, clock_us())
         RETURNING id
         """,
         repository_id=new.repository_id,
@@ -91,7 +91,6 @@ async def add(tx: Transaction, new: NewManifest, references: Iterable[Descriptor
         subject=new.subject,
         artifact_type=new.artifact_type,
         annotations=new.annotations,
-        moment=now(),
     )
     assert row is not None  # noqa: S101  an INSERT that returns has a row
     made: int = row[0]
@@ -155,4 +154,5 @@ async def needing(tx: Transaction, repository_id: int, digest: Digest) -> Digest
 
 async def missing(tx: Transaction, repository_id: int, digests: Iterable[Digest]) -> list[Digest]:
     """Which of these manifests the repository does not hold."""
-    return [digest for digest in digests if await identify(tx, repository_id, digest) is None]
+    sql = "SELECT digest FROM manifests WHERE repository_id = :repository_id AND digest IN"
+    return await absent(tx, sql, digests, repository_id=repository_id)

@@ -31,7 +31,7 @@ async def after(
          WHERE repositories.name = :repository
            AND manifests.subject = :subject
            AND manifests.digest > :position
-           AND (:artifact_type IS NULL OR manifests.artifact_type = :artifact_type)
+           AND (CAST(:artifact_type AS TEXT) IS NULL OR manifests.artifact_type = :artifact_type)
          ORDER BY manifests.digest
          LIMIT :limit
         """,

@@ -1,6 +1,5 @@
 """Rows of projects and repositories."""
 
-from pierhead.metadata.clock import now
 from pierhead.metadata.database import Transaction
 from pierhead.models import RepositoryName
 
@@ -16,21 +15,18 @@ async def ensure(tx: Transaction, name: RepositoryName) -> int:
     found = await identify(tx, name)
     if found is not None:
         return found
-    moment = now()
     await tx.execute(
-        "INSERT INTO projects (name, created_at) VALUES (:name, :moment) ON CONFLICT (name) DO NOTHING",
+        "INSERT INTO projects (name, created_at) VALUES (:name, clock_us()) ON CONFLICT (name) DO NOTHING",
         name=name.project,
-        moment=moment,
     )
     await tx.execute(
         """
         INSERT INTO repositories (project_id, name, created_at)
-        SELECT id, :name, :moment FROM projects WHERE name = :project
+        SELECT id, :name, clock_us() FROM projects WHERE name = :project
             ON CONFLICT (name) DO NOTHING
         """,
         name=name,
         project=name.project,
-        moment=moment,
     )
     made = await identify(tx, name)
     assert made is not None  # noqa: S101  it was inserted in this very transaction

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from pierhead.metadata.clock import now
 from pierhead.metadata.database import Transaction
 from pierhead.models import Digest, RepositoryName, TagName
 
@@ -63,14 +62,13 @@ async def point(tx: Transaction, repository_id: int, name: TagName, manifest_id:
     await tx.execute(
         """
         INSERT INTO tags (repository_id, name, manifest_id, moved_at)
-        VALUES (:repository_id, :name, :manifest_id, :moment)
+        VALUES (:repository_id, :name, :manifest_id, clock_us())
             ON CONFLICT (repository_id, name)
             DO UPDATE SET manifest_id = excluded.manifest_id, moved_at = excluded.moved_at
         """,
         repository_id=repository_id,
         name=name,
         manifest_id=manifest_id,
-        moment=now(),
     )
 
 

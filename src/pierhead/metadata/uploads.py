@@ -1,23 +1,34 @@
 """Rows of upload sessions."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from pierhead.metadata.clock import now
 from pierhead.metadata.database import Row, Transaction
 from pierhead.models import Digest, Part, RepositoryName, Upload
 
 _COLUMNS = "id, repository, algorithm, position, epoch, state, boot, touched_at, digest, writer, notes"
+_IDLE = "clock_us() - touched_at"
 _CANCELLED = -1  # an epoch that no writer has
-# Said so that the index on touched_at finds them: nothing is kept for longer than an idle session or a finished one.
+# Said so that the index on touched_at finds them: nothing is kept for less than the shorter of both.
 _EXPIRED = """
-    touched_at < max(:idle_before, :finished_before)
-    AND touched_at < CASE WHEN digest IS NULL THEN :idle_before ELSE :finished_before END
+    touched_at < clock_us() - :shorter
+    AND touched_at < clock_us() - CASE WHEN digest IS NULL THEN CAST(:idle AS BIGINT) ELSE CAST(:finished AS BIGINT) END
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """For how many microseconds a session is kept after it was last touched."""
+
+    idle: int
+    finished: int
+
+    def parameters(self) -> dict[str, int]:
+        return {"idle": self.idle, "finished": self.finished, "shorter": min(self.idle, self.finished)}
+
+
 def _upload(row: Row) -> Upload:
-    identity, repository, algorithm, position, epoch, state, boot, touched_at, digest, writer, notes = row
+    identity, repository, algorithm, position, epoch, state, boot, touched_at, digest, writer, notes, idle = row
     return Upload(
         id=identity,
         repository=RepositoryName(repository),
@@ -27,6 +38,7 @@ def _upload(row: Row) -> Upload:
         state=state,
         boot=boot,
         touched_at=touched_at,
+        idle=idle,
         digest=Digest(digest) if digest else None,
         writer=writer,
         notes=notes,
@@ -34,7 +46,7 @@ def _upload(row: Row) -> Upload:
 
 
 async def find(tx: Transaction, upload_id: str) -> Upload | None:
-    row = await tx.fetch_one(f"SELECT {_COLUMNS} FROM uploads WHERE id = :id", id=upload_id)
+    row = await tx.fetch_one(f"SELECT {_COLUMNS}, {_IDLE} FROM uploads WHERE id = :id", id=upload_id)
     return _upload(row) if row else None
 
 
@@ -47,7 +59,7 @@ async def add(tx: Transaction, upload: Upload, *, ends: bool = False) -> bool:
     changed = await tx.execute(
         f"""
         INSERT INTO uploads ({_COLUMNS})
-        VALUES (:id, :repository, :algorithm, :position, :epoch, :state, :boot, :touched_at, :digest, :writer, :notes)
+        VALUES (:id, :repository, :algorithm, :position, :epoch, :state, :boot, clock_us(), :digest, :writer, :notes)
         ON CONFLICT (id) DO UPDATE
            SET position = excluded.position, epoch = excluded.epoch, state = excluded.state, boot = excluded.boot,
                touched_at = excluded.touched_at, digest = excluded.digest, writer = excluded.writer,
@@ -62,7 +74,6 @@ async def add(tx: Transaction, upload: Upload, *, ends: bool = False) -> bool:
         epoch=upload.epoch,
         state=upload.state,
         boot=upload.boot,
-        touched_at=now(),
         digest=upload.digest,
         writer=None if ends else upload.writer,
         notes=upload.notes,
@@ -72,21 +83,20 @@ async def add(tx: Transaction, upload: Upload, *, ends: bool = False) -> bool:
     return changed > 0
 
 
-async def claim(tx: Transaction, upload: Upload, *, silent_before: int) -> bool:
-    """Lets `upload.writer` write from the next epoch on; False where the row moved, or its writer gave sign since then.
+async def claim(tx: Transaction, upload: Upload, *, silent: int) -> bool:
+    """Lets `upload.writer` write from the next epoch on; False where the row moved or is another writer's.
 
-    From here on the writer before it can change nothing any more.
+    One that gave no sign for `silent` microseconds can change nothing any more from here on.
     """
     changed = await tx.execute(
         """
-        UPDATE uploads SET epoch = epoch + 1, writer = :writer, touched_at = :moment
-         WHERE id = :id AND epoch = :epoch AND digest IS NULL AND (writer IS NULL OR touched_at < :silent_before)
+        UPDATE uploads SET epoch = epoch + 1, writer = :writer, touched_at = clock_us()
+         WHERE id = :id AND epoch = :epoch AND digest IS NULL AND (writer IS NULL OR touched_at < clock_us() - :silent)
         """,
         id=upload.id,
         epoch=upload.epoch,
         writer=upload.writer,
-        silent_before=silent_before,
-        moment=now(),
+        silent=silent,
     )
     return changed > 0
 
@@ -120,7 +130,7 @@ async def _moved(tx: Transaction, upload: Upload, *, ends: bool) -> bool:
         """
         UPDATE uploads
            SET position = :position, state = :state, boot = :boot, notes = :notes, writer = :writer,
-               touched_at = :moment
+               touched_at = clock_us()
          WHERE id = :id AND epoch = :epoch AND digest IS NULL
         """,
         id=upload.id,
@@ -130,7 +140,6 @@ async def _moved(tx: Transaction, upload: Upload, *, ends: bool) -> bool:
         boot=upload.boot,
         notes=upload.notes,
         writer=None if ends else upload.writer,
-        moment=now(),
     )
     return changed > 0
 
@@ -147,14 +156,13 @@ async def next_epoch(tx: Transaction, upload: Upload) -> bool:
     """Takes a session over from a writer that went silent; False where it moved, or somebody else was first."""
     changed = await tx.execute(
         """
-        UPDATE uploads SET epoch = epoch + 1, touched_at = :moment
+        UPDATE uploads SET epoch = epoch + 1, touched_at = clock_us()
          WHERE id = :id AND epoch = :epoch AND position = :position AND touched_at = :touched_at AND digest IS NULL
         """,
         id=upload.id,
         epoch=upload.epoch,
         position=upload.offset,
         touched_at=upload.touched_at,
-        moment=now(),
     )
     return changed > 0
 
@@ -165,13 +173,12 @@ async def finish(tx: Transaction, upload: Upload, digest: Digest) -> bool:
         return await add(tx, replace(upload, digest=digest, notes=None), ends=True)
     changed = await tx.execute(
         """
-        UPDATE uploads SET digest = :digest, state = NULL, notes = NULL, writer = NULL, touched_at = :moment
+        UPDATE uploads SET digest = :digest, state = NULL, notes = NULL, writer = NULL, touched_at = clock_us()
          WHERE id = :id AND epoch = :epoch AND digest IS NULL
         """,
         id=upload.id,
         epoch=upload.epoch,
         digest=digest,
-        moment=now(),
     )
     if changed:
         await tx.execute("DELETE FROM upload_parts WHERE upload_id = :id", id=upload.id)
@@ -204,15 +211,13 @@ async def forget(tx: Transaction, upload: Upload) -> None:
     )
 
 
-async def any_expired(tx: Transaction, *, idle_before: int, finished_before: int) -> bool:
-    """Whether nobody touched some session since these moments."""
-    row = await tx.fetch_one(
-        f"SELECT 1 FROM uploads WHERE {_EXPIRED} LIMIT 1", idle_before=idle_before, finished_before=finished_before
-    )
+async def any_expired(tx: Transaction, kept: Kept) -> bool:
+    """Whether nobody touched some session for longer than it is kept."""
+    row = await tx.fetch_one(f"SELECT 1 FROM uploads WHERE {_EXPIRED} LIMIT 1", **kept.parameters())
     return row is not None
 
 
-async def retire(tx: Transaction, *, idle_before: int, finished_before: int, limit: int) -> list[Upload]:
+async def retire(tx: Transaction, kept: Kept, *, limit: int) -> list[Upload]:
     """Takes expired sessions, oldest first, from whoever may still come back to them.
 
     They stay expired until they are removed, so that a crash leaves them to the next one who asks.
@@ -221,10 +226,9 @@ async def retire(tx: Transaction, *, idle_before: int, finished_before: int, lim
         f"""
         UPDATE uploads SET epoch = CASE WHEN epoch < 0 THEN epoch ELSE epoch + 1 END
          WHERE id IN (SELECT id FROM uploads WHERE {_EXPIRED} ORDER BY touched_at LIMIT :limit)
-        RETURNING {_COLUMNS}
+        RETURNING {_COLUMNS}, {_IDLE}
         """,
-        idle_before=idle_before,
-        finished_before=finished_before,
         limit=limit,
+        **kept.parameters(),
     )
     return [_upload(row) for row in rows]

@@ -3,12 +3,27 @@
 Labels hold only words of our own (operations, codes), never names that a client chose.
 """
 
+from typing import Protocol
+
 from pierhead.observability.instruments import Counter, Gauge, Histogram, Instrument, Reading
 
 REQUEST_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 STORAGE_SECONDS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 COMMIT_SECONDS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Pool(Protocol):
+    """Connections to a database."""
+
+    @property
+    def open(self) -> int: ...
+
+    @property
+    def used(self) -> int: ...
+
+    @property
+    def waiting(self) -> int: ...
 
 
 class Metrics:
@@ -40,6 +55,9 @@ class Metrics:
         )
         self.cache_lookups = Counter("pierhead_cache_lookups", "Look-ups in caches", ("cache", "result"))
         self.log_dropped = Counter("pierhead_access_log_dropped", "Access log lines dropped, because no one read them")
+        self.connections = Reading(
+            "pierhead_database_connections", "Connections of one worker to PostgreSQL; waiting: requests", ("state",)
+        )
         self.wal_bytes = Reading("pierhead_database_wal_bytes", "Length of SQLite's write-ahead log")
         self.workers = Reading("pierhead_workers", "Worker processes alive")
         self.build = Reading("pierhead_build_info", "Always 1; what is running", ("version", "sqlite"))
@@ -51,6 +69,11 @@ class Metrics:
         self.commits.add(1, durability)
         self.commit_seconds.observe(seconds, durability)
         self.batch_sizes.observe(transactions, durability)
+
+    def watch_pool(self, pool: Pool) -> None:
+        self.connections.watch(lambda: pool.open, "open")
+        self.connections.watch(lambda: pool.used, "used")
+        self.connections.watch(lambda: pool.waiting, "waiting")
 
     def looked_up(self, cache: str, hits: int, misses: int) -> None:
         self.cache_lookups.add(hits, cache, "hit")

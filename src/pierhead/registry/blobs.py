@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pierhead.blobs.store import BlobStore, Reader
 from pierhead.errors import BlobMissing, BlobUnknown, RepositoryUnknown, StillNeeded
 from pierhead.metadata import blobs as rows
-from pierhead.metadata import events, manifests, repositories
+from pierhead.metadata import events, locks, manifests, repositories
 from pierhead.metadata.database import Database, Transaction
 from pierhead.models import Actor, Blob, Digest, RepositoryName
 from pierhead.registry.contents import Contents
@@ -67,6 +67,7 @@ class Blobs:
         """Lets a repository hold a blob of another one; False where the caller can pull it from none."""
 
         async def mount(tx: Transaction) -> bool:
+            await tx.lock(locks.blob(digest, shared=True))
             sources = [source] if source else await rows.holders(tx, digest, limit=_SOURCES_MAX)
             for candidate in sources:
                 if may_pull(candidate) and await rows.held(tx, candidate, digest):
@@ -82,6 +83,7 @@ class Blobs:
         """Raises RepositoryUnknown, BlobUnknown, StillNeeded where a manifest of the repository needs it."""
 
         async def delete(tx: Transaction) -> None:
+            await tx.lock(locks.repository(repository))
             repository_id = await repositories.identify(tx, repository)
             if repository_id is None:
                 raise RepositoryUnknown(repository)

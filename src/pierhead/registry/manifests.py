@@ -14,7 +14,7 @@ from pierhead.errors import (
     StillNeeded,
 )
 from pierhead.metadata import blobs as blob_rows
-from pierhead.metadata import events, repositories
+from pierhead.metadata import events, locks, repositories
 from pierhead.metadata import manifests as rows
 from pierhead.metadata import tags as tag_rows
 from pierhead.metadata.database import Database, Transaction
@@ -93,6 +93,8 @@ class Manifests:
             tags = (reference, *tags)
 
         async def push(tx: Transaction) -> None:
+            moving = [locks.tag(repository, tag) for tag in tags]
+            await tx.lock(locks.manifest(digest), locks.repository(repository, shared=True), *moving)
             repository_id = await repositories.ensure(tx, repository)
             manifest_id = await self._add(tx, repository_id, digest, content, document)
             await _point(tx, repository_id, manifest_id, digest, tags=tuple(dict.fromkeys(tags)), actor=actor)
@@ -107,6 +109,7 @@ class Manifests:
         """
 
         async def delete(tx: Transaction) -> None:
+            await tx.lock(locks.manifest(digest), locks.repository(repository))
             repository_id = await repositories.identify(tx, repository)
             if repository_id is None:
                 raise RepositoryUnknown(repository)

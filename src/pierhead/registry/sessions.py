@@ -14,7 +14,6 @@ from dataclasses import replace
 from pierhead.blobs.store import Accepted
 from pierhead.errors import UploadBusy, UploadUnknown
 from pierhead.metadata import uploads as rows
-from pierhead.metadata.clock import now
 from pierhead.metadata.database import Database
 from pierhead.models import Part, RepositoryName, Upload
 
@@ -54,15 +53,13 @@ class Session:
         self.upload = replace(self.upload, writer=None)
 
     @asynccontextmanager
-    async def claimed(self, silent_before: int) -> AsyncIterator[None]:
-        """Raises UploadBusy while another request writes that gave sign since then."""
+    async def claimed(self, silent: int) -> AsyncIterator[None]:
+        """Raises UploadBusy while another request writes that gave sign within `silent` microseconds."""
         upload = self.upload = replace(self.upload, writer=secrets.token_hex(8))
         if upload.saved:
-            if not await self._database.write(
-                lambda tx: rows.claim(tx, upload, silent_before=silent_before), durable=False
-            ):
+            if not await self._database.write(lambda tx: rows.claim(tx, upload, silent=silent), durable=False):
                 raise UploadBusy(upload.id, upload.offset)
-            self.upload = replace(upload, epoch=upload.epoch + 1, touched_at=now())
+            self.upload = replace(upload, epoch=upload.epoch + 1, idle=0)
         try:
             yield
         finally:

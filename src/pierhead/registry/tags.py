@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pierhead.errors import ManifestUnknown, RepositoryUnknown
-from pierhead.metadata import events, repositories
+from pierhead.metadata import events, locks, repositories
 from pierhead.metadata import tags as rows
 from pierhead.metadata.database import Database, Transaction
 from pierhead.models import Actor, RepositoryName, TagName
@@ -31,6 +31,7 @@ class Tags:
         """Deletes a tag; its manifest stays. Raises RepositoryUnknown, ManifestUnknown."""
 
         async def delete(tx: Transaction) -> None:
+            await tx.lock(locks.repository(repository, shared=True), locks.tag(repository, tag))
             repository_id = await repositories.identify(tx, repository)
             if repository_id is None:
                 raise RepositoryUnknown(repository)

@@ -26,12 +26,12 @@ from pierhead.errors import (
     UploadUnknown,
 )
 from pierhead.metadata import blobs as blob_rows
-from pierhead.metadata import events, repositories
+from pierhead.metadata import events, locks, repositories
 from pierhead.metadata import uploads as rows
-from pierhead.metadata.clock import now
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.secrets import shared
 from pierhead.models import Actor, Blob, Digest, RepositoryName, Upload, in_row
+from pierhead.registry.clock import Clock
 from pierhead.registry.sessions import Session
 from pierhead.registry.tickets import Tickets
 from pierhead.settings import UploadSettings
@@ -42,6 +42,8 @@ _SWEEP_AT_ONCE = 100
 _FINISH_TRIES = 3
 _CANCEL_TRIES = 3
 _HOUR = 3_600_000_000  # microseconds
+# By so much two looks at the database's clock may differ.
+_CLOCK_ERROR = 60_000_000
 
 
 class Uploads:
@@ -50,6 +52,7 @@ class Uploads:
         self._store = store
         self._settings = settings
         self._inline = inline  # bytes; blobs up to here are kept beside their rows
+        self._clock = Clock(database)
         self._tickets: Tickets | None = None
 
     async def start(self, repository: RepositoryName, *, algorithm: str = "sha256") -> Upload:
@@ -88,6 +91,7 @@ class Uploads:
         sound = known is not None and await is_sound(self._store, known)
 
         async def write(tx: Transaction) -> None:
+            await tx.lock(locks.blob(digest))
             current = await blob_rows.stored(tx, digest)
             if current is None or (current == known and not sound):
                 await blob_rows.put(tx, Blob(digest, len(content), in_row(digest)), content=content)
@@ -110,7 +114,7 @@ class Uploads:
             if start is not None and start != appender.offset:
                 raise UploadOutOfOrder(upload_id, appender.offset)
             receiving = self._receiving(session, appender, told=told)
-            if now() - session.upload.touched_at > _HEARTBEAT_SECONDS * 1_000_000:
+            if session.upload.idle > _HEARTBEAT_SECONDS * 1_000_000:
                 await receiving.show_life()
             yield receiving
 
@@ -125,7 +129,7 @@ class Uploads:
                     session.upload = await self._take_over(self._store, session.upload)
                     appender = await stack.enter_async_context(self._store.append(session.upload, session))
             else:
-                await stack.enter_async_context(session.claimed(now() - self._takeover))
+                await stack.enter_async_context(session.claimed(self._takeover))
                 appender = await stack.enter_async_context(self._store.append(session.upload, session))
             yield appender
 
@@ -148,20 +152,20 @@ class Uploads:
 
     async def sweep(self) -> int:
         """Forgets some of the sessions that expired, and returns how many. Harmless at once with others."""
-        moment = now()
-        idle_before = moment - int(self._settings.idle_expiry_hours * _HOUR)
-        finished_before = moment - int(self._settings.finished_hours * _HOUR)
+        settings = self._settings
+        kept = rows.Kept(idle=int(settings.idle_expiry_hours * _HOUR), finished=int(settings.finished_hours * _HOUR))
 
         async def retire(tx: Transaction) -> list[Upload]:
-            return await rows.retire(tx, idle_before=idle_before, finished_before=finished_before, limit=_SWEEP_AT_ONCE)
+            await tx.lock(locks.sweep())
+            return await rows.retire(tx, kept, limit=_SWEEP_AT_ONCE)
 
         async def forget(tx: Transaction) -> None:
+            await tx.lock(locks.sweep())
             for upload in retired:
                 await rows.forget(tx, upload)
 
-        if not await self._database.read(
-            lambda tx: rows.any_expired(tx, idle_before=idle_before, finished_before=finished_before)
-        ):
+        await self._clock.look()
+        if not await self._database.read(lambda tx: rows.any_expired(tx, kept)):
             await self._clear_away(self._oldest_ticket() - _HOUR)
             return 0
         # Theirs no more before their bytes go: whoever comes back just now is told 404, not 202.
@@ -190,7 +194,7 @@ class Uploads:
     async def _take_over(self, store: Locks, upload: Upload) -> Upload:
         """The session in its next epoch. Raises UploadBusy while its writer may be alive, or is replaced already."""
         upload = await self._open(upload.repository, upload.id)
-        if now() - upload.touched_at < self._takeover:
+        if upload.idle < self._takeover:
             raise UploadBusy(upload.id, upload.offset)
         await store.take_over(upload)
         if not await self._database.write(lambda tx: rows.next_epoch(tx, upload), durable=False):
@@ -213,13 +217,14 @@ class Uploads:
 
     async def _known_tickets(self) -> Tickets:
         if self._tickets is None:
-            self._tickets = Tickets(await shared(self._database, "upload sessions"))
+            await self._clock.look()
+            self._tickets = Tickets(await shared(self._database, "upload sessions"), self._clock)
         return self._tickets
 
     def _oldest_ticket(self) -> int:
         """No row, not even that of a session that ended, goes while its ticket still counts."""
         hours = min(self._settings.idle_expiry_hours, self._settings.finished_hours)
-        return now() - int(hours * _HOUR)
+        return self._clock.now() - int(hours * _HOUR) + _CLOCK_ERROR
 
 
 class Receiving:
@@ -306,6 +311,7 @@ class Receiving:
 
     async def _write_rows(self, tx: Transaction, new: "_Stored", actor: Actor) -> str | None:
         """The key that the digest has now; None where there is neither a row nor a new key."""
+        await tx.lock(locks.blob(new.digest))
         current = await blob_rows.stored(tx, new.digest)
         if current is None and new.key is None:
             return None

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from pierhead.errors import Busy, MetadataUnavailable
-from pierhead.metadata.database import Transaction
+from pierhead.metadata.database import Commit, Transaction
 from pierhead.metadata.sqlite import engine, writer
 from pierhead.metadata.sqlite.database import SqliteDatabase
-from pierhead.metadata.sqlite.writer import Commit
 from tests.contracts.database import exists, names, put
 
 pytestmark = pytest.mark.anyio
@@ -27,6 +26,13 @@ def path(tmp_path: Path) -> Path:
 async def database(path: Path) -> AsyncIterator[SqliteDatabase]:
     async with SqliteDatabase(path) as database:
         yield database
+
+
+@pytest.fixture
+def commits(database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch) -> list[Commit]:
+    commits: list[Commit] = []
+    monkeypatch.setattr(database._writer, "_observe", commits.append)
+    return commits
 
 
 @contextmanager
@@ -139,3 +145,55 @@ async def test_another_connection_may_hold_the_database_for_a_moment(path: Path,
     other.execute("COMMIT")
     await write
     other.close()
+
+
+async def test_an_operation_sees_those_before_it_in_its_group(database: SqliteDatabase) -> None:
+    async def count(tx: Transaction) -> int:
+        await put(tx, str(await tx.fetch_all("SELECT count(*) FROM projects")))
+        return len(await names(tx))
+
+    counts = await asyncio.gather(*(database.write(count) for _ in range(50)))
+
+    assert sorted(counts) == list(range(1, 51))
+
+
+async def test_concurrent_writes_share_commits(database: SqliteDatabase, commits: list[Commit]) -> None:
+    async def write_many(client: int) -> None:
+        for number in range(25):
+            await database.write(partial(put, name=f"{client} {number}"))
+
+    await asyncio.gather(*(write_many(client) for client in range(16)))
+
+    assert sum(commit.operations for commit in commits) == 400
+    assert len(commits) < 200
+
+
+async def test_a_group_is_durable_where_one_of_it_is(database: SqliteDatabase, commits: list[Commit]) -> None:
+    await asyncio.gather(*(database.write(partial(put, name=str(n)), durable=n == 7) for n in range(20)))
+
+    assert sum(commit.operations for commit in commits) == 20
+    assert sum(commit.durable for commit in commits) == 1
+
+
+async def test_recall_asks_once_while_nothing_is_written(database: SqliteDatabase) -> None:
+    asked = 0
+
+    async def count(tx: Transaction) -> int:
+        nonlocal asked
+        asked += 1
+        return len(await names(tx))
+
+    assert [await database.recall("count", count) for _ in range(10)] == [0] * 10
+    assert asked == 1
+
+
+async def test_nothing_is_remembered_too(database: SqliteDatabase) -> None:
+    asked = 0
+
+    async def nothing(tx: Transaction) -> None:
+        nonlocal asked
+        asked += 1
+
+    for _ in range(3):
+        await database.recall("nothing", nothing)
+    assert asked == 1

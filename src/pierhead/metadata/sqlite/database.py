@@ -13,21 +13,17 @@ from typing import Any, Self, TypeVar
 import apsw
 
 from pierhead.errors import MetadataUnavailable
-from pierhead.metadata.database import Operation
+from pierhead.metadata.database import Commit, Operation, unobserved
 from pierhead.metadata.sqlite import engine
 from pierhead.metadata.sqlite.transaction import SqliteTransaction, complete
-from pierhead.metadata.sqlite.writer import Commit, Writer
+from pierhead.metadata.sqlite.writer import Writer
 
 T = TypeVar("T")
 _ABSENT = object()
 
 
-def ignore(_: Commit) -> None:
-    pass
-
-
 class SqliteDatabase:
-    def __init__(self, path: Path, *, remembered: int = 65_536, observe: Callable[[Commit], None] = ignore) -> None:
+    def __init__(self, path: Path, *, remembered: int = 65_536, observe: Callable[[Commit], None] = unobserved) -> None:
         self._path = path
         self._limit = remembered
         self._observe = observe

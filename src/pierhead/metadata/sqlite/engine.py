@@ -10,6 +10,7 @@ from pathlib import Path
 import apsw
 
 from pierhead.errors import ConfigurationError, MetadataUnavailable, PierheadError, StorageFull
+from pierhead.metadata.clock import now
 
 # What each version of the schema adds to the one before.
 STEPS = ("schema.sql", "schema_2.sql", "schema_3.sql")
@@ -83,6 +84,7 @@ def connect(path: Path) -> apsw.Connection:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
     connection.execute("PRAGMA temp_store = MEMORY")
+    connection.create_scalar_function("clock_us", lambda *_: now(), 0)
     return connection
 
 

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import apsw
 
 from pierhead.metadata.database import Row, Value
+from pierhead.metadata.locks import Lock
 
 T = TypeVar("T")
 
@@ -16,6 +17,9 @@ class SqliteTransaction:
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
         self._execute = connection.cursor().execute
+
+    async def lock(self, *locks: Lock) -> None:
+        """Nothing to do: whoever writes here is alone."""
 
     async def fetch_all(self, sql: str, **parameters: Value) -> list[Row]:
         return self._execute(sql, parameters).fetchall()

@@ -20,7 +20,7 @@ from typing import Any
 import apsw
 
 from pierhead.errors import Busy, MetadataUnavailable
-from pierhead.metadata.database import Operation
+from pierhead.metadata.database import Commit, Operation
 from pierhead.metadata.sqlite import engine
 from pierhead.metadata.sqlite.log import Log
 from pierhead.metadata.sqlite.transaction import SqliteTransaction, complete
@@ -40,15 +40,6 @@ class Job:
     durable: bool
     outcome: "asyncio.Future[Any]"
     asked_at: float  # monotonic
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """What a commit of a group was like."""
-
-    operations: int
-    durable: bool
-    seconds: float
 
 
 class Writer:

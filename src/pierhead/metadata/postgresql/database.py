@@ -1,0 +1,103 @@
+"""`Database` over PostgreSQL: operations run at once, each on a connection of a bounded pool.
+
+A read that needs a single statement is one round trip: it is run without a transaction around it, and run again
+with one where it turns out to need more. Nothing is remembered between two reads.
+"""
+
+import asyncio
+import itertools
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from types import TracebackType
+from typing import Self, TypeVar
+
+from asyncpg import Connection
+
+from pierhead.errors import MetadataUnavailable, PierheadError
+from pierhead.metadata.database import Commit, Operation, unobserved
+from pierhead.metadata.postgresql import faults, requirements
+from pierhead.metadata.postgresql.dialling import Dialler
+from pierhead.metadata.postgresql.pool import Pool
+from pierhead.metadata.postgresql.transaction import AsksMore, OneRead, attended, run
+from pierhead.settings import DatabaseSettings
+
+T = TypeVar("T")
+
+_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+# On the primary's disk, without waiting for standbys.
+_LESS_DURABLE = "; SET LOCAL synchronous_commit = local"
+_TRIES = 6
+_PAUSE_SECONDS = 0.02
+
+log = logging.getLogger(__name__)
+
+
+class PostgresqlDatabase:
+    """A worker starts while the database is away, too: somebody has to say 503."""
+
+    def __init__(self, settings: DatabaseSettings, *, observe: Callable[[Commit], None] = unobserved) -> None:
+        self._observe = observe
+        self._dialler = Dialler(settings)
+        self.pool = Pool(self._dialler.dial, settings)
+
+    async def __aenter__(self) -> Self:
+        try:
+            async with self.pool.lend():
+                pass  # the first request finds it open
+        except PierheadError as error:
+            log.warning("the database is away: %s", error)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.pool.close()
+
+    async def read(self, operation: Operation[T]) -> T:
+        return await self._tried(lambda connection: self._read(connection, operation))
+
+    async def recall(self, key: Hashable, operation: Operation[T]) -> T:  # noqa: ARG002  every answer is asked for
+        return await self.read(operation)
+
+    async def write(self, operation: Operation[T], *, durable: bool = True) -> T:
+        began = time.perf_counter()
+        begin = _WRITE if durable else _WRITE + _LESS_DURABLE
+        result = await self._tried(lambda connection: run(connection, begin + self._dialler.opening, operation))
+        self._observe(Commit(1, durable, time.perf_counter() - began))
+        return result
+
+    async def ping(self) -> Mapping[str, str]:
+        found = await self._tried(requirements.facts)
+        if mistakes := found.mistakes():
+            raise MetadataUnavailable("; ".join(mistakes))
+        return {"engine": found.engine}
+
+    async def _read(self, connection: Connection, operation: Operation[T]) -> T:
+        if not self._dialler.pooled:
+            one = OneRead(connection)
+            try:
+                return await attended(operation(one), lambda: one.asking)
+            except AsksMore:
+                pass
+        return await run(connection, _SNAPSHOT + self._dialler.opening, operation)
+
+    async def _tried(self, attempt: Callable[[Connection], Awaitable[T]]) -> T:
+        """Again where the database undid it, and once where the connection had died since it was last used."""
+        with faults.translated():
+            for number in itertools.count(1):
+                try:
+                    async with self.pool.lend() as connection:
+                        return await attempt(connection)
+                except faults.AGAIN:
+                    if number == _TRIES:
+                        raise
+                    await asyncio.sleep(random.uniform(0, number * _PAUSE_SECONDS))  # noqa: S311  not in step
+                except TimeoutError:
+                    raise
+                except faults.LOST as error:
+                    if number > 1 or isinstance(error, ValueError):
+                        raise
+        raise AssertionError  # for the type checker
