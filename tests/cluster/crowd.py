@@ -22,10 +22,11 @@ class Crowd:
         self.history = History()
         works = Works(seed)
         self._stop = threading.Event()
-        self._clients = [
-            Client(number, Doors(balancer, nodes, random.Random(seed + number)), self.history, works)
-            for number in range(clients)
-        ]
+
+        def client(number: int, twin: Client | None = None) -> Client:
+            return Client(number, Doors(balancer, nodes, random.Random(seed + number)), self.history, works, twin=twin)
+
+        self._clients = [client(number, client(number + clients)) for number in range(clients)]
         self._threads = [threading.Thread(target=client.run, args=(self._stop,)) for client in self._clients]
 
     @property

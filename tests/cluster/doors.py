@@ -26,6 +26,9 @@ class Doors:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         for wire in self._wires.values():
             wire.close()
 

@@ -7,6 +7,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from typing import Self
 
 from tests.cluster.doors import Doors
 from tests.cluster.history import THERE, Changes, History, Key
@@ -18,19 +21,23 @@ from tests.crash.wire import Answer
 
 REPOSITORIES = ("team/a", "team/b", "other/c")
 TAGS = 6  # in each repository, so that many move the same one
+OFFSET = 0.004  # seconds, at most, between two requests that shall meet
 PAUSE = 0.02  # seconds after something that came to nothing
 
 
 class Client:
     """`run` works in a thread of its own until `stop` is set."""
 
-    def __init__(self, number: int, doors: Doors, history: History, works: Works) -> None:
+    def __init__(
+        self, number: int, doors: Doors, history: History, works: Works, *, twin: "Client | None" = None
+    ) -> None:
         self.failure: BaseException | None = None
         self.did: Counter[str] = Counter()
         self._note = f"by client {number}"
         self._doors = doors
         self._history = history
         self._works = works
+        self._twin = twin  # does something at the same moment
         self._random = random.Random(works.seed * 100 + number)
         self._uploads = Uploads(doors, history, self._random, self._note)
         self._doings: list[tuple[Callable[[], bool], int]] = [
@@ -42,12 +49,19 @@ class Client:
             (self._delete_tag, 2),
             (self._delete_manifest, 2),
             (self._delete_blob, 3),
+            (self._contend, 6),
         ]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._doors.close()
 
     def run(self, stop: threading.Event) -> None:
         doings, weights = zip(*self._doings, strict=True)
         try:
-            with self._doors:
+            with self, self._twin or nullcontext(), ThreadPoolExecutor(1) as self._aside:
                 while not stop.is_set():
                     doing = self._random.choices(doings, weights)[0]
                     done = doing()
@@ -62,7 +76,7 @@ class Client:
     def _push(self) -> bool:
         repository = self._random.choice(REPOSITORIES)
         blobs = [self._works.pick(self._random) for _ in range(self._random.randrange(2, 4))]
-        return all(self._ensure(repository, digest) for digest in blobs) and self._put(repository, tuple(blobs))
+        return all(self._ensure(repository, digest) for digest in blobs) and self._tag(repository, tuple(blobs))
 
     def _ensure(self, repository: str, digest: str) -> bool:
         """Pushes a blob that is not there yet."""
@@ -72,22 +86,47 @@ class Client:
 
     def _move(self) -> bool:
         known = self._works.known(self._random)
-        return known is not None and self._put(known.repository, known.blobs)
+        return known is not None and self._tag(known.repository, known.blobs)
 
-    def _put(self, repository: str, blobs: tuple[str, ...]) -> bool:
+    def _tag(self, repository: str, blobs: tuple[str, ...]) -> bool:
+        """A new image of these blobs, under a tag or two."""
         tags = [f"t{tag}" for tag in self._random.sample(range(TAGS), self._random.choice((1, 1, 1, 2)))]
         image = self._works.image(repository, blobs, tags)
+        answer = self._put(image)
+        if answer is None or answer.status == 201:
+            self._works.images.append(image)
+        return answer is not None and answer.status == 201
+
+    def _contend(self) -> bool:
+        """Deletes a blob at the moment at which a manifest comes that needs it: one of the two is refused."""
+        repository, digest = self._random.choice(REPOSITORIES), self._works.fresh(self._random)
+        if self._twin is None or not self._uploads.push(repository, digest, self._works.content(digest)):
+            return False
+        image = self._works.image(repository, [digest], [])
+        deleting = self._aside.submit(self._twin.delete_blob, repository, digest, self._random.uniform(0, OFFSET))
+        time.sleep(self._random.uniform(0, OFFSET))
+        answer = self._put(image)
+        deleting.result()
+        if answer is None or answer.status == 404:
+            return answer is not None
+        return self._pull_part(("manifest", repository, image.digest), digest)
+
+    def delete_blob(self, repository: str, digest: str, after: float) -> bool:
+        """`after` so many seconds."""
+        time.sleep(after)
+        return self._delete(("blob", repository, digest), f"/v2/{repository}/blobs/{digest}")
+
+    def _put(self, image: Image) -> Answer | None:
+        """None where it is in doubt; 404 where a part is not there."""
+        repository, first = image.repository, image.tags[0] if image.tags else image.digest
         changes: dict[Key, Value] = {("manifest", repository, image.digest): THERE}
-        changes.update({("tag", repository, tag): image.digest for tag in tags})
-        query = "".join(f"?tag={tag}" for tag in tags[1:])
-        path = f"/v2/{repository}/manifests/{tags[0]}{query}"
+        changes.update({("tag", repository, tag): image.digest for tag in image.tags})
+        path = f"/v2/{repository}/manifests/{first}{''.join(f'?tag={tag}' for tag in image.tags[1:])}"
         begin = self._history.now()
         answer = self._change("PUT", path, 201, changes, body=image.text, headers={"content-type": OCI_IMAGE})
         if answer is not None and answer.status == 404:
             self._missing(image, answer, begin)
-            return False
-        self._works.images.append(image)
-        return answer is not None
+        return answer
 
     def _missing(self, image: Image, answer: Answer, begin: float) -> None:
         """What a refusal says is not there, which has to be true."""
@@ -167,8 +206,7 @@ class Client:
         known = self._works.known(self._random)
         if known is None:
             return False
-        digest = self._random.choice(known.blobs)
-        return self._delete(("blob", known.repository, digest), f"/v2/{known.repository}/blobs/{digest}")
+        return self.delete_blob(known.repository, self._random.choice(known.blobs), 0)
 
     def _delete(self, key: Key, path: str, along: Changes | None = None) -> bool:
         """`along` goes too, where it still is what it was."""

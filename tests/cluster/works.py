@@ -51,6 +51,10 @@ class Works:
         self._room -= size if large else 0
         return self._journal.add(Content(size, chance.getrandbits(48)))
 
+    def fresh(self, chance: random.Random) -> str:
+        """The digest of a small content that nobody else pushes."""
+        return self._journal.add(Content(100, chance.getrandbits(48)))
+
     def image(self, repository: str, blobs: Sequence[str], tags: Sequence[str]) -> Image:
         text = image(self._journal, list(blobs), f"{self.seed} {next(self._numbers)}")
         digest = f"sha256:{hashlib.sha256(text).hexdigest()}"

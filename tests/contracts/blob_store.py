@@ -46,9 +46,7 @@ def s3(request: pytest.FixtureRequest) -> Opens:
 def s3_bucket(bucket: Bucket, prefix: str, *, options: str = "", budget_seconds: float = 10) -> S3Bucket:
     """A client of a test's own bucket; the keys are found as they would be in production: in the environment."""
     os.environ |= {"AWS_ACCESS_KEY_ID": bucket.keys.access, "AWS_SECRET_ACCESS_KEY": bucket.keys.secret}
-    return S3Bucket(
-        f"s3://{bucket.name}/{prefix}?endpoint={bucket.endpoint}{options}", budget_seconds=budget_seconds
-    )
+    return S3Bucket(f"s3://{bucket.name}/{prefix}?endpoint={bucket.endpoint}{options}", budget_seconds=budget_seconds)
 
 
 STORES: dict[str, Kind] = {"files": lambda _: files, "s3": s3}
@@ -83,9 +81,7 @@ def writing(store: BlobStore, upload: Upload) -> AbstractAsyncContextManager[App
 def taken(upload: Upload, accepted: Accepted) -> Upload:
     """The row after its bytes were accepted."""
     PARTS.setdefault(upload.id, []).extend(accepted.parts)
-    return replace(
-        upload, offset=accepted.offset, state=accepted.state, boot=accepted.boot, notes=accepted.notes
-    )
+    return replace(upload, offset=accepted.offset, state=accepted.state, boot=accepted.boot, notes=accepted.notes)
 
 
 def session(algorithm: str = "sha256") -> Upload:
