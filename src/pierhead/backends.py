@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FILE_SCHEME = "file://"
 _EMBEDDED = "pierhead.db"
+_FILES = "file://"
 
 
 def prepare(settings: Settings) -> None:
@@ -59,20 +60,30 @@ def database(
 async def store(settings: Settings, observe: Observe = unobserved) -> AsyncIterator[BlobStore]:
     """Raises ConfigurationError for a store that may not be served."""
     url = settings.storage.url
-    if url is None or url.startswith(FILE_SCHEME):
-        root = Path(url.removeprefix(FILE_SCHEME)) if url else settings.server.data
+    if url is None or url.startswith(_FILES):
+        root = Path(url.removeprefix(_FILES)) if url else settings.server.data
         async with FileStore(root, settings.storage, observe=observe) as files:
             yield files
     else:
         # What an object store needs takes half a second to load; who keeps files does not wait for it.
         from pierhead.blobs.objects.store import ObjectStore
 
-        async with _bucket(settings.storage, url, observe) as bucket:
-            async with ObjectStore(bucket, settings.storage, observe=observe) as objects:
-                yield objects
+        async with (
+            _bucket(settings.storage, url, observe) as bucket,
+            ObjectStore(bucket, settings.storage, observe=observe) as objects,
+        ):
+            yield objects
 
 
 def _bucket(settings: StorageSettings, url: str, observe: Observe) -> "AbstractAsyncContextManager[Service]":
+    if url.startswith("az://"):
+        from pierhead.blobs.objects.azure import AzureBucket
+
+        return AzureBucket(url, budget_seconds=settings.retry_seconds, observe=observe)
+    if url.startswith("gs://"):
+        from pierhead.blobs.objects.gcs import GoogleBucket
+
+        return GoogleBucket(url, budget_seconds=settings.retry_seconds, observe=observe)
     from pierhead.blobs.objects.s3 import S3Bucket
 
     return S3Bucket(url, budget_seconds=settings.retry_seconds, observe=observe)

@@ -5,8 +5,9 @@ import gc
 import logging
 import os
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
 
 from pierhead import __version__, backends, worker
 from pierhead.access.authenticator import Access
@@ -23,7 +24,6 @@ from pierhead.observability.metrics import Metrics
 from pierhead.observability.observability import Observability
 from pierhead.operations import Operations
 from pierhead.registry.registry import Registry
-from pierhead.registry.uploads import Uploads
 from pierhead.settings import Settings
 
 SWEEP_SECONDS = 600
@@ -86,7 +86,8 @@ class Server:
         store = await stack.enter_async_context(backends.store(settings, metrics.stored))
         access = stack.enter_context(Access(settings.access, metrics.authenticated))
         registry = Registry(database, store, settings)
-        await stack.enter_async_context(_sweeping(registry.uploads))
+        await stack.enter_async_context(_beside(_sweep(registry)))
+        await stack.enter_async_context(_beside(registry.marks.run()))
         traced = await stack.enter_async_context(tracing.open_tracing(os.environ, observability, __version__))
         face = Distribution(Face.of(registry, access, settings, metrics.uploads), observability)
         self._distribution = traced(Cors.around(face, settings.cors))
@@ -107,20 +108,21 @@ def _observer(metrics: Metrics) -> Callable[[Commit], None]:
     return observe
 
 
+async def _sweep(registry: Registry) -> None:
+    """Clears up now and then, for ever."""
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  spreads the workers
+        try:
+            while await registry.uploads.sweep() or await registry.marks.sweep():
+                pass
+        except PierheadError:
+            log.exception("the sweep could not be finished")
+
+
 @asynccontextmanager
-async def _sweeping(uploads: Uploads) -> AsyncIterator[None]:
-    """Forgets expired upload sessions now and then, while the block runs."""
-
-    async def sweep() -> None:
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  spreads the workers
-            try:
-                while await uploads.sweep():
-                    pass
-            except PierheadError:
-                log.exception("expired upload sessions could not be removed")
-
-    task = asyncio.create_task(sweep())
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Work that goes on while the block runs."""
+    task = asyncio.create_task(work)
     try:
         yield
     finally:

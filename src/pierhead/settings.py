@@ -91,6 +91,9 @@ Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 Networks = Annotated[
     tuple[Network, ...], BeforeValidator(_items), Allowed("a list of addresses or networks, such as 10.0.0.0/8")
 ]
+Patterns = Annotated[
+    tuple[str, ...], BeforeValidator(_items), Allowed("a list of patterns, such as Docker-Client/17.*")
+]
 DatabaseUrl = Annotated[
     SecretStr, AfterValidator(_database_url), Allowed("postgresql://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE")
 ]
@@ -225,6 +228,18 @@ class StorageSettings(Section):
         ge=0,
         le=600,
         description="A store of objects that fails or asks to wait is tried again for so long; then clients are told.",
+    )
+    redirect: Literal["off", "on"] = Field(
+        default="off", description="on: pulls are sent to the store itself, by an address that is signed for a while."
+    )
+    redirect_networks: Networks = Field(
+        default=(), description="Clients that are sent there, as they can reach the store; empty: all."
+    )
+    redirect_except_agents: Patterns = Field(
+        default=(), description="Clients that are not, as they cannot follow: patterns of their User-Agent."
+    )
+    redirect_seconds: int = Field(
+        default=1200, ge=10, le=7 * 86400, description="A signed address is good for so long."
     )
     batch_bytes: Bytes = Field(
         default=MIB, ge=64 * KIB, le=64 * MIB, description="Bytes hashed and written in one step."

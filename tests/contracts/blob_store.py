@@ -3,7 +3,6 @@
 A store of another kind becomes one more entry of STORES.
 """
 
-import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -14,12 +13,11 @@ from typing import Any
 import pytest
 
 from pierhead.blobs.files import FileStore
-from pierhead.blobs.objects.s3 import S3Bucket
 from pierhead.blobs.objects.store import ObjectStore
 from pierhead.blobs.store import Accepted, Appender, BlobStore
 from pierhead.models import Part, RepositoryName, Upload
 from pierhead.settings import StorageSettings
-from tests.servers.s3 import Bucket, Server
+from tests.blobs.objects.buckets import SERVICES
 
 Opens = Callable[[Path], AbstractAsyncContextManager[BlobStore]]
 Kind = Callable[[pytest.FixtureRequest], Opens]
@@ -31,25 +29,23 @@ async def files(folder: Path) -> AsyncIterator[BlobStore]:
         yield store
 
 
-def s3(request: pytest.FixtureRequest) -> Opens:
-    server: Server = request.getfixturevalue("s3")
-    bucket = server.bucket()
+def objects(service: str) -> Kind:
+    """Of a new bucket at a real server."""
 
-    @asynccontextmanager
-    async def opened(folder: Path) -> AsyncIterator[BlobStore]:
-        async with s3_bucket(bucket, folder.name) as service, ObjectStore(service, StorageSettings()) as store:
-            yield store
+    def kind(request: pytest.FixtureRequest) -> Opens:
+        opener = replace(SERVICES[service](request), budget_seconds=10)
 
-    return opened
+        @asynccontextmanager
+        async def opened(folder: Path) -> AsyncIterator[BlobStore]:
+            async with opener.open() as bucket, ObjectStore(bucket, StorageSettings()) as store:
+                yield store
 
+        return opened
 
-def s3_bucket(bucket: Bucket, prefix: str, *, options: str = "", budget_seconds: float = 10) -> S3Bucket:
-    """A client of a test's own bucket; the keys are found as they would be in production: in the environment."""
-    os.environ |= {"AWS_ACCESS_KEY_ID": bucket.keys.access, "AWS_SECRET_ACCESS_KEY": bucket.keys.secret}
-    return S3Bucket(f"s3://{bucket.name}/{prefix}?endpoint={bucket.endpoint}{options}", budget_seconds=budget_seconds)
+    return kind
 
 
-STORES: dict[str, Kind] = {"files": lambda _: files, "s3": s3}
+STORES: dict[str, Kind] = {"files": lambda _: files, **{service: objects(service) for service in SERVICES}}
 
 
 class Row:

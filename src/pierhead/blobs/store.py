@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from pierhead.models import Digest, Part, Upload
+from pierhead.models import Digest, Mark, Part, Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +169,10 @@ class MarksDigests(Protocol):
 
     async def mark(self, digest: Digest, key: str) -> None:
         """Keeps that the key holds this content. Harmless where that is known."""
+        ...
+
+    def marks(self) -> AsyncIterator[Mark]:
+        """All that was kept so, in the order of the digests. The bytes of some may have been removed since."""
         ...
 
 

@@ -83,20 +83,23 @@ async def add(tx: Transaction, upload: Upload, *, ends: bool = False) -> bool:
     return changed > 0
 
 
-async def claim(tx: Transaction, upload: Upload, *, silent: int) -> bool:
-    """Lets `upload.writer` write from the next epoch on; False where the row moved or is another writer's.
+async def claim(tx: Transaction, upload: Upload, *, silence: int) -> bool:
+    """Lets `upload.writer` write from the next epoch on; False where the row moved, or its writer may be alive.
+
+    One that was silent for so many microseconds is not.
 
     One that gave no sign for `silent` microseconds can change nothing any more from here on.
     """
     changed = await tx.execute(
         """
         UPDATE uploads SET epoch = epoch + 1, writer = :writer, touched_at = clock_us()
-         WHERE id = :id AND epoch = :epoch AND digest IS NULL AND (writer IS NULL OR touched_at < clock_us() - :silent)
+         WHERE id = :id AND epoch = :epoch AND digest IS NULL
+           AND (writer IS NULL OR touched_at < clock_us() - CAST(:silence AS BIGINT))
         """,
         id=upload.id,
         epoch=upload.epoch,
         writer=upload.writer,
-        silent=silent,
+        silence=silence,
     )
     return changed > 0
 

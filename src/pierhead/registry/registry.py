@@ -5,6 +5,7 @@ from pierhead.metadata.database import Database
 from pierhead.registry.blobs import Blobs
 from pierhead.registry.contents import Contents
 from pierhead.registry.manifests import Manifests
+from pierhead.registry.marks import Marks
 from pierhead.registry.referrers import Referrers
 from pierhead.registry.repositories import Repositories
 from pierhead.registry.stale import Stale
@@ -23,6 +24,7 @@ class Registry:
         self.repositories = Repositories(database)
         self.manifests = Manifests(database, manifests, settings.manifests, stale)
         self.tags = Tags(database)
-        self.blobs = Blobs(database, store, Contents(half, item_max=_SMALL_BLOB_BYTES), stale)
-        self.uploads = Uploads(database, store, settings.uploads, inline=settings.storage.inline_bytes)
+        self.blobs = Blobs(database, store, Contents(half, item_max=_SMALL_BLOB_BYTES))
+        self.marks = Marks(database, store)
+        self.uploads = Uploads(database, store, self.marks, settings.uploads, inline=settings.storage.inline_bytes)
         self.referrers = Referrers(database)

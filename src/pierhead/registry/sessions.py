@@ -53,11 +53,11 @@ class Session:
         self.upload = replace(self.upload, writer=None)
 
     @asynccontextmanager
-    async def claimed(self, silent: int) -> AsyncIterator[None]:
-        """Raises UploadBusy while another request writes that gave sign within `silent` microseconds."""
+    async def claimed(self, silence: int) -> AsyncIterator[None]:
+        """Raises UploadBusy while another request writes that was not silent for so many microseconds."""
         upload = self.upload = replace(self.upload, writer=secrets.token_hex(8))
         if upload.saved:
-            if not await self._database.write(lambda tx: rows.claim(tx, upload, silent=silent), durable=False):
+            if not await self._database.write(lambda tx: rows.claim(tx, upload, silence=silence), durable=False):
                 raise UploadBusy(upload.id, upload.offset)
             self.upload = replace(upload, epoch=upload.epoch + 1, idle=0)
         try:

@@ -32,6 +32,7 @@ from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.secrets import shared
 from pierhead.models import Actor, Blob, Digest, RepositoryName, Upload, in_row
 from pierhead.registry.clock import Clock
+from pierhead.registry.marks import Marks
 from pierhead.registry.sessions import Session
 from pierhead.registry.tickets import Tickets
 from pierhead.settings import UploadSettings
@@ -47,8 +48,11 @@ _CLOCK_ERROR = 60_000_000
 
 
 class Uploads:
-    def __init__(self, database: Database, store: BlobStore, settings: UploadSettings, *, inline: int = 0) -> None:
+    def __init__(
+        self, database: Database, store: BlobStore, marks: Marks, settings: UploadSettings, *, inline: int = 0
+    ) -> None:
         self._database = database
+        self._marks = marks
         self._store = store
         self._settings = settings
         self._inline = inline  # bytes; blobs up to here are kept beside their rows
@@ -139,7 +143,16 @@ class Uploads:
         return int(self._settings.takeover_seconds * 1_000_000)
 
     def _receiving(self, session: Session, appender: Appender, *, told: bool = True) -> "Receiving":
-        return Receiving(self._database, self._store, self._settings, session, appender, inline=self._inline, told=told)
+        return Receiving(
+            session,
+            appender,
+            database=self._database,
+            store=self._store,
+            marks=self._marks,
+            settings=self._settings,
+            inline=self._inline,
+            told=told,
+        )
 
     async def cancel(self, repository: RepositoryName, upload_id: str) -> None:
         """Raises UploadUnknown."""
@@ -232,17 +245,19 @@ class Receiving:
 
     def __init__(
         self,
-        database: Database,
-        store: BlobStore,
-        settings: UploadSettings,
         session: Session,
         appender: Appender,
         *,
+        database: Database,
+        store: BlobStore,
+        marks: Marks,
+        settings: UploadSettings,
         inline: int,
         told: bool,
     ) -> None:
         self._database = database
         self._store = store
+        self._marks = marks
         self._settings = settings
         self._session = session
         self._appender = appender
@@ -307,6 +322,8 @@ class Receiving:
             raise
         if self._kept != new.key:
             await self._appender.withdraw()
+        elif new.key is not None and new.content is None:
+            self._marks.make(digest, new.key)
         return self._kept is not None
 
     async def _write_rows(self, tx: Transaction, new: "_Stored", actor: Actor) -> str | None:
@@ -317,6 +334,8 @@ class Receiving:
             return None
         if new.key is not None and (current is None or current == new.known):
             await blob_rows.put(tx, Blob(new.digest, new.size, new.key), content=new.content)
+            if new.content is None:
+                await self._marks.owe(tx, new.digest, new.key)
         await _hold(tx, self._session.upload.repository, new.digest, actor)
         await _finish(tx, self._session.upload, new.digest)
         kept = await blob_rows.stored(tx, new.digest)

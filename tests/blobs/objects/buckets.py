@@ -3,6 +3,7 @@
 A service of another kind becomes one more entry of SERVICES.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
@@ -19,8 +20,10 @@ from pierhead.blobs.objects.azure import AzureBucket
 from pierhead.blobs.objects.bucket import Bucket, SignsUrls, TakesParts
 from pierhead.blobs.objects.gcs import GoogleBucket
 from pierhead.blobs.objects.gcs.account import Account
+from pierhead.blobs.objects.s3 import S3Bucket
 from tests.servers import azurite as azurite_server
 from tests.servers import gcs as gcs_server
+from tests.servers import s3 as s3_server
 
 
 class WholeBucket(Bucket, TakesParts, SignsUrls, Protocol):
@@ -55,7 +58,7 @@ def azure(request: pytest.FixtureRequest) -> Opener:
 
     def make(opener: Opener) -> AzureBucket:
         url = f"az://{opener.name}/{opener.prefix}?endpoint={opener.endpoint}"
-        return AzureBucket(url, environment, budget_seconds=opener.budget_seconds)
+        return AzureBucket(url, budget_seconds=opener.budget_seconds, environment=environment)
 
     return Opener(make, container.endpoint, container.name)
 
@@ -68,15 +71,28 @@ def google(request: pytest.FixtureRequest) -> Opener:
     def make(opener: Opener) -> GoogleBucket:
         return GoogleBucket(
             f"gs://{opener.name}/{opener.prefix}",
-            {"STORAGE_EMULATOR_HOST": opener.endpoint},
             budget_seconds=opener.budget_seconds,
+            environment={"STORAGE_EMULATOR_HOST": opener.endpoint},
             account=Account(service_credentials()),
         )
 
     return Opener(make, bucket.endpoint, bucket.name)
 
 
-SERVICES: Mapping[str, Callable[[pytest.FixtureRequest], Opener]] = {"azure": azure, "gcs": google}
+def s3(request: pytest.FixtureRequest) -> Opener:
+    server: s3_server.Server = request.getfixturevalue("s3")
+    bucket = server.bucket()
+
+    def make(opener: Opener) -> S3Bucket:
+        # Where production has them too.
+        os.environ |= {"AWS_ACCESS_KEY_ID": bucket.keys.access, "AWS_SECRET_ACCESS_KEY": bucket.keys.secret}
+        url = f"s3://{opener.name}/{opener.prefix}?endpoint={opener.endpoint}"
+        return S3Bucket(url, budget_seconds=opener.budget_seconds)
+
+    return Opener(make, bucket.endpoint, bucket.name)
+
+
+SERVICES: Mapping[str, Callable[[pytest.FixtureRequest], Opener]] = {"azure": azure, "gcs": google, "s3": s3}
 
 
 def service_credentials() -> Any:

@@ -15,9 +15,9 @@ from pierhead.blobs.files.layout import Layout, forget, remove
 from pierhead.blobs.files.reader import FileReader
 from pierhead.blobs.files.staged import Staged
 from pierhead.blobs.files.takeover import lock, take_over
-from pierhead.blobs.work import Observe, Work, storage_errors, unobserved
 from pierhead.blobs.hashing import Hashes
 from pierhead.blobs.store import Appender, Ledger, Reader
+from pierhead.blobs.work import Observe, Work, storage_errors, unobserved
 from pierhead.errors import BlobMissing, StorageFull, UploadBusy, UploadUnknown
 from pierhead.models import Upload
 from pierhead.settings import StorageSettings

@@ -11,9 +11,9 @@ from functools import partial
 from pierhead.blobs.files.layout import Layout, key_of, remove
 from pierhead.blobs.files.rehash import rehash
 from pierhead.blobs.files.staged import Staged
-from pierhead.blobs.work import Work, storage_errors
 from pierhead.blobs.hashing import Hash, Hashes
 from pierhead.blobs.store import Accepted
+from pierhead.blobs.work import Work, storage_errors
 from pierhead.errors import UploadUnknown
 from pierhead.models import Digest, Upload
 from pierhead.threads import ended, finished

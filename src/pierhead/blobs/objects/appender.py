@@ -8,7 +8,7 @@ more bytes follow, it *is* the blob. So no byte of a finished upload is ever cop
 import asyncio
 from dataclasses import replace
 
-from pierhead.blobs.hashing import Hash, Hashes
+from pierhead.blobs.hashing import Hashes
 from pierhead.blobs.objects import names
 from pierhead.blobs.objects.bucket import Service
 from pierhead.blobs.objects.digester import Digester
@@ -52,7 +52,9 @@ class ObjectAppender:
         self._sealed = self._notes.sealed
         self._key = ""  # once committed
         self._own = ""  # key of an object that only this request knows
-        hash_ = hashes.resume(upload.algorithm, upload.state, upload.offset) if upload.offset else hashes.new(upload.algorithm)
+        hash_ = hashes.resume(upload.algorithm, upload.state, upload.offset)
+        if not upload.offset:
+            hash_ = hashes.new(upload.algorithm)
         # Without one that goes through to the end, the bytes are read again when they are one object.
         self._digester = Digester(work, hash_, batch) if hash_ else None
 

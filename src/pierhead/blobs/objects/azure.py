@@ -11,27 +11,27 @@ import base64
 import hashlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from azure.core.async_paging import AsyncItemPaged
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 from azure.storage.blob import BlobBlock, BlobProperties, StandardBlobTier
 from azure.storage.blob.aio import BlobClient
 
+from pierhead.blobs.objects.attempts import Attempts, some_at_once
 from pierhead.blobs.objects.azure_account import OPTIONS, open_account
 from pierhead.blobs.objects.bucket import Limits, Pending, Stored
-from pierhead.blobs.objects.patience import BUDGET_SECONDS, PASSING, Fault, persist
+from pierhead.blobs.objects.patience import BUDGET_SECONDS, PASSING, Fault
 from pierhead.blobs.objects.place import Place
+from pierhead.blobs.work import Observe, unobserved
 from pierhead.errors import BlobMissing, ConfigurationError, StorageFailed, UploadUnknown
 from pierhead.models import Part
-
-T = TypeVar("T")
 
 MIB = 1024 * 1024
 LIMITS = Limits(part_min=1, part_max=4000 * MIB, parts=50_000)
@@ -39,8 +39,8 @@ LIMITS = Limits(part_min=1, part_max=4000 * MIB, parts=50_000)
 _TIERS = {"hot": StandardBlobTier.HOT, "cool": StandardBlobTier.COOL, "cold": StandardBlobTier.COLD}
 _WINDOW = 4 * MIB  # read in one request, and held in memory
 _WRITTEN_WHOLE = MIB // 2
+_PING = "ping"
 _PAGE = 5000  # names in a listing's answer: the most that the service gives
-_AT_ONCE = 16  # removals
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def azure_errors(operation: str) -> Iterator[None]:
         if error.status_code == 404 and code != "ContainerNotFound":  # noqa: PLR2004  not found
             raise BlobMissing(operation) from error
         raise StorageFailed(f"{operation}: {code}") from error
-    except AzureError as error:
+    except (AzureError, TimeoutError) as error:
         raise Fault(f"{operation}: {type(error).__name__}") from error
 
 
@@ -85,12 +85,18 @@ class AzureBucket:
     limits = LIMITS
 
     def __init__(
-        self, url: str, environment: Mapping[str, str] = os.environ, *, budget_seconds: float = BUDGET_SECONDS
+        self,
+        url: str,
+        *,
+        budget_seconds: float = BUDGET_SECONDS,
+        observe: Observe = unobserved,
+        environment: Mapping[str, str] = os.environ,
     ) -> None:
+        """Raises ConfigurationError."""
         place = Place.parse(url, OPTIONS)
         self._prefix = place.prefix
         self._write_options = _write_options(place)
-        self._budget_seconds = budget_seconds
+        self._attempts = Attempts(azure_errors, budget_seconds, observe)
         self._account = open_account(place, environment)
         self._container = self._account.service.get_container_client(place.bucket)
 
@@ -108,12 +114,17 @@ class AzureBucket:
             session = await self.begin(key)
             await self.complete(key, session, [await self.put_part(key, session, 1, [content])])
             return
+        await self._put(key, content)
+
+    async def _put(self, key: str, content: bytes | bytearray, seconds: float | None = None) -> None:
         checksum = await _checksum([content])
-        await self._persist(
+        await self._attempts.persist(
             "put",
             lambda: self._blob(key).upload_blob(
                 bytes(content), overwrite=True, headers=checksum, **self._write_options
             ),
+            size=len(content),
+            seconds=seconds,
         )
 
     async def get(self, key: str, start: int, length: int) -> AsyncIterator[bytes]:
@@ -121,7 +132,9 @@ class AzureBucket:
         if not length and start > await self.size(key):
             raise StorageFailed("get: the object is shorter")
         while start < end:
-            piece = await self._persist("get", partial(self._window, key, start, min(_WINDOW, end - start)))
+            piece = await self._attempts.persist(
+                "get", partial(self._window, key, start, min(_WINDOW, end - start)), size=min(_WINDOW, end - start)
+            )
             start += len(piece)
             yield piece
 
@@ -137,19 +150,15 @@ class AzureBucket:
         return content
 
     async def size(self, key: str) -> int:
-        properties = await self._persist("size", lambda: self._blob(key).get_blob_properties())
+        properties = await self._attempts.persist("head", lambda: self._blob(key).get_blob_properties())
         return int(properties.size)
 
     async def remove(self, keys: Sequence[str]) -> None:
-        for first in range(0, len(keys), _AT_ONCE):
-            removals = [self._remove(key) for key in keys[first : first + _AT_ONCE]]
-            for outcome in await asyncio.gather(*removals, return_exceptions=True):
-                if isinstance(outcome, BaseException):
-                    raise outcome
+        await some_at_once([self._remove(key) for key in keys])
 
     async def _remove(self, key: str) -> None:
         with suppress(BlobMissing):
-            await self._persist("remove", lambda: self._blob(key).delete_blob(delete_snapshots="include"))
+            await self._attempts.persist("remove", lambda: self._blob(key).delete_blob(delete_snapshots="include"))
 
     async def list(self, prefix: str, *, after: str = "") -> AsyncIterator[Stored]:
         listing = partial(
@@ -159,7 +168,7 @@ class AzureBucket:
             results_per_page=_PAGE,
             response_format="xml",
         )
-        page = await self._persist("list", partial(_page, listing, None))
+        page = await self._attempts.persist("list", partial(_page, listing, None))
         while True:
             for blob in page.blobs:
                 key = blob.name.removeprefix(self._prefix)
@@ -168,12 +177,10 @@ class AzureBucket:
                     yield Stored(key, int(blob.size), _microseconds(blob.last_modified))
             if not page.following:
                 return
-            page = await self._persist("list", partial(_page, listing, page.following))
+            page = await self._attempts.persist("list", partial(_page, listing, page.following))
 
     async def ping(self) -> None:
-        key = f".ping/{secrets.token_hex(8)}"
-        await self.put(key, b"")
-        await self.remove([key])
+        await self._put(_PING, b"", seconds=0)
 
     async def begin(self, key: str) -> str:  # noqa: ARG002  only other services must know it
         return secrets.token_hex(16)
@@ -184,7 +191,7 @@ class AzureBucket:
         size = sum(map(len, content))
         checksum = await _checksum(content)
         options = {name: value for name, value in self._write_options.items() if name == "encryption_scope"}
-        await self._persist(
+        await self._attempts.persist(
             "put part",
             lambda: self._blob(key).stage_block(
                 block,
@@ -193,6 +200,7 @@ class AzureBucket:
                 headers=checksum,
                 **options,
             ),
+            size=size,
         )
         return Part(number, size, block)
 
@@ -201,7 +209,9 @@ class AzureBucket:
         if not all(part.tag.startswith(f"{session}-") for part in parts):
             raise StorageFailed("complete: a part of another session")
         try:
-            await self._persist("complete", lambda: self._blob(key).commit_block_list(blocks, **self._write_options))
+            await self._attempts.persist(
+                "complete", lambda: self._blob(key).commit_block_list(blocks, **self._write_options)
+            )
         except StorageFailed as error:
             if await self._forgotten(key):
                 raise UploadUnknown from error
@@ -210,7 +220,7 @@ class AzureBucket:
     async def _forgotten(self, key: str) -> bool:
         """Whether the service holds no block of this key, committed or not."""
         try:
-            await self._persist("complete", lambda: self._blob(key).get_block_list("all"))
+            await self._attempts.persist("complete", lambda: self._blob(key).get_block_list("all"))
         except BlobMissing:
             return True
         return False
@@ -225,18 +235,13 @@ class AzureBucket:
 
     async def sign(self, key: str, *, seconds: int, headers: Mapping[str, str]) -> str:
         blob = self._blob(key)
-        query = await self._persist("sign", lambda: self._account.signature(blob, seconds=seconds, headers=headers))
+        query = await self._attempts.persist(
+            "sign", lambda: self._account.signature(blob, seconds=seconds, headers=headers)
+        )
         return f"{blob.url}?{query}"
 
     def _blob(self, key: str) -> BlobClient:
         return self._container.get_blob_client(self._prefix + key)
-
-    async def _persist(self, operation: str, call: Callable[[], Awaitable[T]]) -> T:
-        async def attempt() -> T:
-            with azure_errors(operation):
-                return await call()
-
-        return await persist(attempt, self._budget_seconds)
 
 
 def _write_options(place: Place) -> dict[str, Any]:

@@ -9,13 +9,14 @@ import re
 import secrets
 
 from pierhead.errors import UploadUnknown
-from pierhead.models import Digest
+from pierhead.models import Digest, Mark
 
-BLOBS, STAGED = "blobs/", "staged/"
+BLOBS, STAGED, MARKS = "blobs/", "staged/", "digests/"
 
 _SESSION = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _KEY = re.compile(rf"blobs/([0-9a-f]{{2}})/({_SESSION})(?<=\1)-[0-9a-f]{{16}}")
 _TAIL = re.compile(rf"staged/({_SESSION})/[0-9a-f]{{16}}")
+_MARK = re.compile(rf"digests/(sha256|sha512)/([0-9a-f]{{64,128}})/(({_SESSION})-[0-9a-f]{{16}})")
 _ID = re.compile(_SESSION)
 
 
@@ -50,13 +51,13 @@ def session_of(name: str) -> str | None:
 
 
 def mark(digest: Digest, key: str) -> str:
-    return f"digests/{digest.algorithm}/{digest.hex}/{key.rpartition('/')[2]}"
+    return f"{MARKS}{digest.algorithm}/{digest.hex}/{key.rpartition('/')[2]}"
 
 
-def marked(name: str) -> tuple[Digest, str] | None:
-    """What a mark says: a digest and the key that holds it; None for what is no mark."""
-    segments = name.split("/")
-    if len(segments) != 4 or segments[0] != "digests":  # noqa: PLR2004  as `mark` writes it
+def marked(name: str) -> Mark | None:
+    """What a mark says; None for what is no mark."""
+    matched = _MARK.fullmatch(name)
+    if matched is None:
         return None
-    session = segments[3].rpartition("-")[0]
-    return Digest.parse(f"{segments[1]}:{segments[2]}"), f"{BLOBS}{session[-2:]}/{segments[3]}"
+    algorithm, digits, ending, session = matched.groups()
+    return Mark(Digest(f"{algorithm}:{digits}"), f"{BLOBS}{session[-2:]}/{ending}")

@@ -1,7 +1,6 @@
 """An open blob of an object store: each range is a request of its own."""
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 
 from pierhead.blobs.objects.bucket import Bucket
 
@@ -20,10 +19,8 @@ class ObjectReader:
 
     async def chunks(self, start: int, length: int) -> AsyncIterator[bytes | bytearray]:
         if length:
-            # Closed with its reader: an answer that nobody reads to its end holds a connection.
-            async with aclosing(self._bucket.get(self._key, start, length)) as pieces:
-                async for piece in pieces:
-                    yield piece
+            async for piece in self._bucket.get(self._key, start, length):
+                yield piece
 
     def close(self) -> None:
         """Nothing is held between two reads."""

@@ -4,30 +4,25 @@ Tries are counted here, not there: botocore knows no budget of time. A body goes
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from pierhead.blobs.objects import s3_client
+from pierhead.blobs.objects.attempts import TRY_SECONDS, Attempts
 from pierhead.blobs.objects.bucket import Limits, Pending, Stored
-from pierhead.blobs.objects.patience import BUDGET_SECONDS, Fault, Patience, persist
+from pierhead.blobs.objects.patience import BUDGET_SECONDS, Fault, Patience
 from pierhead.blobs.objects.s3_checksums import Checksums
-from pierhead.blobs.objects.s3_client import OPTIONS, Choices
+from pierhead.blobs.objects.s3_client import Choices
 from pierhead.blobs.objects.s3_errors import s3_errors
 from pierhead.blobs.work import Observe, unobserved
 from pierhead.errors import BlobMissing, StorageFailed, UploadUnknown
 from pierhead.models import Part
 
-T = TypeVar("T")
-
 MIB = 1024 * 1024
 LIMITS = Limits(part_min=5 * MIB, part_max=5 * 1024 * MIB, parts=10_000)
-# A try may take so long, and longer where it has a body.
-_TRY_SECONDS = 60.0
-_SLOWEST = MIB  # bytes a second
 _REMOVED_AT_ONCE = 1000
 _PING = "ping"
 
@@ -43,13 +38,13 @@ class S3Bucket:
         self._checksums = Checksums(self._choices.checksum)
         self._bucket = self._choices.place.bucket
         self._prefix = self._choices.place.prefix
-        self._budget_seconds = budget_seconds
-        self._observe = observe
+        self._attempts = Attempts(s3_errors, budget_seconds, observe)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._client = await self._stack.enter_async_context(s3_client.opened(self._choices))
-        self._signer = await self._stack.enter_async_context(s3_client.signer(self._choices))
+        clients = s3_client.Clients(self._choices)
+        self._client = await self._stack.enter_async_context(clients.own())
+        self._signer = await self._stack.enter_async_context(clients.signing())
         return self
 
     async def __aexit__(
@@ -60,20 +55,22 @@ class S3Bucket:
     # Whole objects
 
     async def put(self, key: str, content: bytes | bytearray) -> None:
-        await self._put(key, content, self._budget_seconds)
+        await self._put(key, content)
 
-    async def _put(self, key: str, content: bytes | bytearray, seconds: float) -> None:
-        sealed = await self._checksums.of_object([content])
+    async def _put(self, key: str, content: bytes | bytearray, seconds: float | None = None) -> None:
+        sealed = await self._checksums.of([content])
 
         async def put() -> None:
             await self._client.put_object(
                 **self._named(key), Body=sealed.body(), **sealed.fields, **self._choices.of_object
             )
 
-        await self._persist("put", put, size=len(content), seconds=seconds)
+        await self._attempts.persist("put", put, size=len(content), seconds=seconds)
 
     async def get(self, key: str, start: int, length: int) -> AsyncIterator[bytes]:
-        end, patience = start + length, Patience(self._budget_seconds)
+        end, patience = start + length, Patience(self._attempts.budget_seconds)
+        if not length and start > await self.size(key):
+            raise StorageFailed("get: the object is shorter")
         while start < end:
             try:
                 async for piece in self._pieces(key, start, end):
@@ -85,25 +82,23 @@ class S3Bucket:
 
     async def _pieces(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
         """The bytes until the connection ends, which may be early."""
-        begun, came, well = time.perf_counter(), 0, False
-        try:
-            with s3_errors("get"):
-                async with asyncio.timeout(_TRY_SECONDS):
-                    answer = await self._client.get_object(**self._named(key), Range=f"bytes={start}-{end - 1}")
-                async with answer["Body"] as body:
-                    if answer["ContentLength"] != end - start:
-                        raise StorageFailed(f"get: {answer['ContentLength']} bytes where {end - start} were asked for")
-                    async for piece in body.raw_stream.content.iter_any():
-                        came += len(piece)
-                        yield piece
-                if came != end - start:
-                    raise Fault("get: the answer broke off")
-                well = True
-        finally:
-            self._observe("get", time.perf_counter() - begun, came, well)
+        with self._attempts.attempt("get") as tally:
+            async with asyncio.timeout(TRY_SECONDS):
+                answer = await self._client.get_object(**self._named(key), Range=f"bytes={start}-{end - 1}")
+            async with answer["Body"] as body:
+                if not str(answer.get("ContentRange")).startswith(f"bytes {start}-"):
+                    raise StorageFailed(
+                        f"get: {answer.get('ContentRange')} where bytes {start}-{end - 1} were asked for"
+                    )
+                async for piece in body.raw_stream.content.iter_any():
+                    tally.size += len(piece)
+                    yield piece
+            # Where the object itself is shorter, the next range lies past its end, which is refused.
+            if tally.size < end - start:
+                raise Fault("get: the answer broke off")
 
     async def size(self, key: str) -> int:
-        answer = await self._persist("head", lambda: self._client.head_object(**self._named(key)))
+        answer = await self._attempts.persist("head", lambda: self._client.head_object(**self._named(key)))
         return int(answer["ContentLength"])
 
     async def remove(self, keys: Sequence[str]) -> None:
@@ -112,16 +107,19 @@ class S3Bucket:
 
     async def _remove(self, keys: Sequence[str]) -> None:
         if len(keys) == 1:
-            await self._persist("remove", lambda: self._client.delete_object(**self._named(keys[0])))
+            await self._attempts.persist("remove", lambda: self._client.delete_object(**self._named(keys[0])))
             return
         named = {"Objects": [{"Key": self._prefix + key} for key in keys], "Quiet": True}
-        answer = await self._persist("remove", lambda: self._client.delete_objects(Bucket=self._bucket, Delete=named))
+        answer = await self._attempts.persist(
+            "remove", lambda: self._client.delete_objects(Bucket=self._bucket, Delete=named)
+        )
         if errors := answer.get("Errors"):
             raise StorageFailed(f"remove: {errors[0].get('Code')} for {len(errors)} of {len(keys)} objects")
 
     async def list(self, prefix: str, *, after: str = "") -> AsyncIterator[Stored]:
         given = {"Prefix": self._prefix + prefix, **({"StartAfter": self._prefix + after} if after else {})}
-        async for page in self._pages("list", "list_objects_v2", given):
+        markers = {"ContinuationToken": "NextContinuationToken"}
+        async for page in self._pages(self._client.list_objects_v2, given, markers):
             for entry in page.get("Contents", ()):
                 key = entry["Key"].removeprefix(self._prefix)
                 yield Stored(key, entry["Size"], _microseconds(entry["LastModified"]))
@@ -129,13 +127,14 @@ class S3Bucket:
     async def ping(self) -> None:
         try:
             await self._put(_PING, b"", seconds=0)
+            await self._remove([_PING])
         except BlobMissing as error:
             raise StorageFailed("ping") from error
 
     # Parts
 
     async def begin(self, key: str) -> str:
-        answer = await self._persist(
+        answer = await self._attempts.persist(
             "begin",
             lambda: self._client.create_multipart_upload(
                 **self._named(key), **self._checksums.of_upload, **self._choices.of_object
@@ -145,7 +144,7 @@ class S3Bucket:
         return session
 
     async def put_part(self, key: str, session: str, number: int, content: Sequence[bytes | bytearray]) -> Part:
-        sealed = await self._checksums.of_part(content)
+        sealed = await self._checksums.of(content)
 
         async def put() -> str:
             answer = await self._client.upload_part(
@@ -154,13 +153,14 @@ class S3Bucket:
             tag: str = answer["ETag"]
             return tag
 
-        tag = await self._persist("put part", put, size=sealed.size)
+        tag = await self._attempts.persist("put part", put, size=sealed.size)
         return Part(number, sealed.size, sealed.tagged(tag))
 
     async def complete(self, key: str, session: str, parts: Sequence[Part]) -> None:
-        named = {"Parts": [self._checksums.named(part) for part in parts]}
+        in_order = sorted(parts, key=lambda part: part.number)
+        named = {"Parts": [self._checksums.named(part) for part in in_order]}
         try:
-            await self._persist(
+            await self._attempts.persist(
                 "complete",
                 lambda: self._client.complete_multipart_upload(
                     **self._named(key), UploadId=session, MultipartUpload=named
@@ -178,16 +178,15 @@ class S3Bucket:
             return False
 
     async def abort(self, key: str, session: str) -> None:
-        try:
-            await self._persist(
+        with suppress(UploadUnknown):  # it was completed or aborted before
+            await self._attempts.persist(
                 "abort", lambda: self._client.abort_multipart_upload(**self._named(key), UploadId=session)
             )
-        except UploadUnknown:
-            pass  # it was completed or aborted before
 
     async def pending(self) -> AsyncIterator[Pending]:
+        markers = {"KeyMarker": "NextKeyMarker", "UploadIdMarker": "NextUploadIdMarker"}
         # Without a prefix: MinIO takes one for the whole name of an object.
-        async for page in self._pages("list", "list_multipart_uploads", {}):
+        async for page in self._pages(self._client.list_multipart_uploads, {}, markers):
             for entry in page.get("Uploads", ()):
                 if entry["Key"].startswith(self._prefix):
                     key = entry["Key"].removeprefix(self._prefix)
@@ -207,34 +206,18 @@ class S3Bucket:
     def _named(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + key}
 
-    async def _pages(self, operation: str, name: str, given: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
-        pages = aiter(self._client.get_paginator(name).paginate(Bucket=self._bucket, **given))
+    async def _pages(
+        self, call: Callable[..., Awaitable[Any]], given: Mapping[str, str], markers: Mapping[str, str]
+    ) -> AsyncIterator[Any]:
+        """All answers of a listing; `markers` says what is asked of each by what the one before it said."""
+        asked = {"Bucket": self._bucket, **given}
         while True:
-            page = await self._persist(operation, partial(anext, pages, None))
-            if page is None:
-                return
+            page = await self._attempts.persist("list", partial(call, **asked))
             yield page
-
-    async def _persist(
-        self, operation: str, call: Callable[[], Awaitable[T]], *, size: int = 0, seconds: float | None = None
-    ) -> T:
-        budget = self._budget_seconds if seconds is None else seconds
-        return await persist(lambda: self._tried(operation, call, size), budget)
-
-    async def _tried(self, operation: str, call: Callable[[], Awaitable[T]], size: int) -> T:
-        begun, well = time.perf_counter(), False
-        try:
-            with s3_errors(operation):
-                async with asyncio.timeout(_TRY_SECONDS + size / _SLOWEST):
-                    result = await call()
-            well = True
-            return result
-        finally:
-            self._observe(operation, time.perf_counter() - begun, size, well)
+            if not page.get("IsTruncated"):
+                return
+            asked |= {name: page[said] for name, said in markers.items()}
 
 
 def _microseconds(moment: Any) -> int:
     return int(moment.timestamp() * 1_000_000)
-
-
-__all__ = ["LIMITS", "OPTIONS", "S3Bucket"]

@@ -44,7 +44,7 @@ class Body:
             yield frame
 
 
-class Presummed(S3SigV4Auth):
+class Presummed(S3SigV4Auth):  # type: ignore[misc]  # untyped
     """Signs what a `Body` says of itself, instead of reading it."""
 
     def payload(self, request: Any) -> str:
@@ -78,10 +78,7 @@ class Checksums:
     def of_upload(self) -> dict[str, str]:
         return {"ChecksumAlgorithm": "CRC32C"} if self._crc else {}
 
-    async def of_object(self, frames: Frames) -> Sealed:
-        return await self.of_part(frames)
-
-    async def of_part(self, frames: Frames) -> Sealed:
+    async def of(self, frames: Frames) -> Sealed:
         size = sum(map(len, frames))
         return self._sealed(frames, size) if size <= _INLINE else await asyncio.to_thread(self._sealed, frames, size)
 

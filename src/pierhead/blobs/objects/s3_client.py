@@ -42,9 +42,11 @@ class Choices:
             for name, allowed in _TAKES.items()
             if place.options.get(name, allowed[0]) not in allowed
         ]
-        for name in ("endpoint", "public_endpoint"):
-            if (stated := place.options.get(name)) and not _is_endpoint(stated):
-                mistakes.append(f"storage.url: option {name} must be http://HOST[:PORT] or https://HOST[:PORT]")
+        mistakes += [
+            f"storage.url: option {name} must be http://HOST[:PORT] or https://HOST[:PORT]"
+            for name in ("endpoint", "public_endpoint")
+            if (stated := place.options.get(name)) and not _is_endpoint(stated)
+        ]
         if "kms_key" in place.options and not place.options.get("encryption", "").startswith("aws:kms"):
             mistakes.append("storage.url: option kms_key needs encryption=aws:kms")
         if mistakes:
@@ -68,37 +70,39 @@ def _is_endpoint(text: str) -> bool:
     return split.scheme in ("http", "https") and bool(split.hostname) and "@" not in split.netloc and not split.query
 
 
-def opened(choices: Choices) -> AbstractAsyncContextManager[Any]:
-    return _client(choices, choices.place.options.get("endpoint"), SIGNATURE)
+class Clients:
+    def __init__(self, choices: Choices) -> None:
+        botocore.auth.AUTH_TYPE_MAPS.setdefault(SIGNATURE, Presummed)
+        self._options = choices.place.options
+        self._session = get_session()
+        # A trip for each part, and another for each try.
+        self._session.unregister("before-call.s3", add_expect_header)
 
+    def own(self) -> AbstractAsyncContextManager[Any]:
+        """For what this process asks."""
+        return self._client(self._options.get("endpoint"), SIGNATURE)
 
-def signer(choices: Choices) -> AbstractAsyncContextManager[Any]:
-    """For the addresses that clients get, who may reach the service by another name."""
-    options = choices.place.options
-    return _client(choices, options.get("public_endpoint") or options.get("endpoint"), "s3v4")
+    def signing(self) -> AbstractAsyncContextManager[Any]:
+        """For the addresses that clients get, who may know the service by another name."""
+        return self._client(self._options.get("public_endpoint") or self._options.get("endpoint"), "s3v4")
 
-
-def _client(choices: Choices, endpoint: str | None, signature: str) -> AbstractAsyncContextManager[Any]:
-    botocore.auth.AUTH_TYPE_MAPS.setdefault(SIGNATURE, Presummed)
-    options = choices.place.options
-    style = {"true": "path", "false": "virtual"}.get(options.get("path_style", ""), "auto")
-    session = get_session()
-    # A trip for each part, and another for each try.
-    session.unregister("before-call.s3", add_expect_header)
-    return session.create_client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name=options.get("region") or session.get_config_variable("region") or "us-east-1",
-        config=AioConfig(
-            signature_version=signature,
-            s3={"addressing_style": style},
-            # Ours are enough, and its tries would come on top of ours.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            retries={"total_max_attempts": 1},
-            connect_timeout=_CONNECT_SECONDS,
-            read_timeout=_SILENT_SECONDS,
-            max_pool_connections=_CONNECTIONS,
-            user_agent_extra="pierhead",
-        ),
-    )
+    def _client(self, endpoint: str | None, signature: str) -> AbstractAsyncContextManager[Any]:
+        style = {"true": "path", "false": "virtual"}.get(self._options.get("path_style", ""), "auto")
+        client: AbstractAsyncContextManager[Any] = self._session.create_client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name=self._options.get("region") or self._session.get_config_variable("region") or "us-east-1",
+            config=AioConfig(
+                signature_version=signature,
+                s3={"addressing_style": style},
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                # `patience` counts the tries: botocore's would come on top of them.
+                retries={"total_max_attempts": 1},
+                connect_timeout=_CONNECT_SECONDS,
+                read_timeout=_SILENT_SECONDS,
+                max_pool_connections=_CONNECTIONS,
+                user_agent_extra="pierhead",
+            ),
+        )
+        return client

@@ -61,9 +61,7 @@ class Sender:
 
     def start(self, content: Sequence[Frame]) -> None:
         self._used += 1
-        flight = asyncio.create_task(
-            self._bucket.put_part(self.notes.key, self.notes.session, self._used, content)
-        )
+        flight = asyncio.create_task(self._bucket.put_part(self.notes.key, self.notes.session, self._used, content))
         flight.add_done_callback(lambda _: self._slots.release())
         self._flights.append(flight)
 

@@ -15,7 +15,7 @@ from pierhead.blobs.objects.reader import ObjectReader
 from pierhead.blobs.store import Appender, Ledger, Reader
 from pierhead.blobs.work import Observe, Work, unobserved
 from pierhead.errors import BlobMissing
-from pierhead.models import Digest, Upload
+from pierhead.models import Digest, Mark, Upload
 from pierhead.settings import StorageSettings
 
 # Parts on their way at once, over all uploads of a worker.
@@ -97,6 +97,11 @@ class ObjectStore:
 
     async def mark(self, digest: Digest, key: str) -> None:
         await self._bucket.put(names.mark(digest, key), b"")
+
+    async def marks(self) -> AsyncIterator[Mark]:
+        async for stored in self._bucket.list(names.MARKS):
+            if found := names.marked(stored.key):
+                yield found
 
     async def sign(self, key: str, *, seconds: int, headers: Mapping[str, str]) -> str:
         return await self._bucket.sign(key, seconds=seconds, headers=headers)

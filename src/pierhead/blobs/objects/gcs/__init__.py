@@ -5,35 +5,33 @@ part's bytes never change. Completing has the service compose them, 32 at a time
 here. A finished object names its session, by which a completion that is repeated knows it.
 """
 
-import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from functools import partial
-from itertools import islice
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self
 from urllib.parse import quote
 
+from pierhead.blobs.objects.attempts import Attempts, some_at_once
 from pierhead.blobs.objects.bucket import Limits, Pending, Stored
 from pierhead.blobs.objects.gcs.account import Account, default_account
 from pierhead.blobs.objects.gcs.objects import COMPOSED_AT_ONCE, Objects
 from pierhead.blobs.objects.gcs.service import Service, gcs_errors
 from pierhead.blobs.objects.gcs.signing import overrides, signed_url
-from pierhead.blobs.objects.patience import BUDGET_SECONDS, Fault, Patience, persist
+from pierhead.blobs.objects.patience import BUDGET_SECONDS, Fault, Patience
 from pierhead.blobs.objects.place import Place
+from pierhead.blobs.work import Observe, unobserved
 from pierhead.errors import BlobMissing, ConfigurationError, StorageFailed, UploadUnknown
 from pierhead.models import Part
-
-T = TypeVar("T")
 
 OPTIONS = frozenset({"endpoint", "storage_class", "kms_key"})
 # Three rounds of composing make any object of so many.
 LIMITS = Limits(part_min=1, part_max=5 * 1024**4, parts=COMPOSED_AT_ONCE**3)
 _PARTS = ".parts/"
 _SESSION = "pierhead-session"  # metadata of an object that was made of parts
-_AT_ONCE = 16  # removals, or compositions
+_PING = "ping"
 
 
 class GoogleBucket:
@@ -44,14 +42,16 @@ class GoogleBucket:
     def __init__(
         self,
         url: str,
-        environment: Mapping[str, str] = os.environ,
         *,
         budget_seconds: float = BUDGET_SECONDS,
+        observe: Observe = unobserved,
+        environment: Mapping[str, str] = os.environ,
         account: Account | None = None,
     ) -> None:
+        """Raises ConfigurationError. Another account than that of the environment is for those who have it at hand."""
         self._place = Place.parse(url, OPTIONS)
         self._endpoint = _endpoint(self._place, environment)
-        self._budget_seconds = budget_seconds
+        self._attempts = Attempts(gcs_errors, budget_seconds, observe)
         self._account = Account(None) if account is None and "STORAGE_EMULATOR_HOST" in environment else account
         self._open = AsyncExitStack()
 
@@ -73,16 +73,21 @@ class GoogleBucket:
         await self._open.aclose()
 
     async def put(self, key: str, content: bytes | bytearray) -> None:
-        await self._persist(lambda: self._objects.insert("put", self._name(key), [content]))
+        await self._put(key, content)
+
+    async def _put(self, key: str, content: bytes | bytearray, seconds: float | None = None) -> None:
+        await self._attempts.persist(
+            "put", lambda: self._objects.insert(self._name(key), [content]), size=len(content), seconds=seconds
+        )
 
     async def get(self, key: str, start: int, length: int) -> AsyncIterator[bytes]:
         at, end = start, start + length
         if not length and start > await self.size(key):
             raise StorageFailed("get: the object is shorter")
-        patience = Patience(self._budget_seconds)
+        patience = Patience(self._attempts.budget_seconds)
         while at < end:
             try:
-                async with aclosing(self._objects.read(self._name(key), at, end - at)) as pieces:
+                async with aclosing(self._pieces(key, at, end)) as pieces:
                     async for piece in pieces:
                         at += len(piece)
                         patience.renew()
@@ -90,15 +95,26 @@ class GoogleBucket:
             except Fault as fault:
                 await patience.bear(fault)
 
+    async def _pieces(self, key: str, start: int, end: int) -> AsyncGenerator[bytes, None]:
+        """The bytes until the answer ends, which may be early."""
+        with self._attempts.attempt("get") as tally:
+            async with aclosing(self._objects.read(self._name(key), start, end - start)) as pieces:
+                async for piece in pieces:
+                    tally.size += len(piece)
+                    yield piece
+
     async def size(self, key: str) -> int:
-        return int((await self._persist(lambda: self._objects.stat("size", self._name(key))))["size"])
+        return int((await self._stat(key))["size"])
+
+    async def _stat(self, key: str) -> dict[str, Any]:
+        return await self._attempts.persist("head", lambda: self._objects.stat(self._name(key)))
 
     async def remove(self, keys: Sequence[str]) -> None:
-        await _all([self._remove(key) for key in keys])
+        await some_at_once([self._remove(key) for key in keys])
 
     async def _remove(self, key: str) -> None:
         with suppress(BlobMissing):
-            await self._persist(lambda: self._objects.delete(self._name(key)))
+            await self._attempts.persist("remove", lambda: self._objects.delete(self._name(key)))
 
     async def list(self, prefix: str, *, after: str = "") -> AsyncIterator[Stored]:
         async for stored in self._listed(prefix, after):
@@ -106,8 +122,9 @@ class GoogleBucket:
                 yield stored
 
     async def ping(self) -> None:
-        key = f".ping/{secrets.token_hex(8)}"
-        await self.put(key, b"")
+        """Under a new name each time: the service lets one name be written once a second."""
+        key = f"{_PING}/{secrets.token_hex(8)}"
+        await self._put(key, b"", seconds=0)
         await self.remove([key])
 
     async def begin(self, key: str) -> str:  # noqa: ARG002  only other services must know it
@@ -116,7 +133,7 @@ class GoogleBucket:
     async def put_part(self, key: str, session: str, number: int, content: Sequence[bytes | bytearray]) -> Part:
         part = Part(number, sum(map(len, content)), secrets.token_hex(8))
         name = self._name(_part(key, session, part))
-        await self._persist(lambda: self._objects.insert("put part", name, content))
+        await self._attempts.persist("put part", lambda: self._objects.insert(name, content), size=part.size)
         return part
 
     async def complete(self, key: str, session: str, parts: Sequence[Part]) -> None:
@@ -134,19 +151,19 @@ class GoogleBucket:
         while len(sources) > COMPOSED_AT_ONCE:
             groups = [sources[at : at + COMPOSED_AT_ONCE] for at in range(0, len(sources), COMPOSED_AT_ONCE)]
             sources = [f"{_folder(key, session)}{secrets.token_hex(8)}" for _ in groups]
-            await _all([self._composed(group, name, {}) for group, name in zip(groups, sources, strict=True)])
+            await some_at_once([self._composed(group, name, {}) for group, name in zip(groups, sources, strict=True)])
         if await self._composed(sources, key, {_SESSION: session}) != size:
             await self.remove([key])
             raise StorageFailed("complete: the parts have not the size that was stated")
 
     async def _composed(self, sources: Sequence[str], key: str, metadata: Mapping[str, str]) -> int:
         names = [self._name(source) for source in sources]
-        return await self._persist(lambda: self._objects.compose(names, self._name(key), metadata))
+        return await self._attempts.persist("complete", lambda: self._objects.compose(names, self._name(key), metadata))
 
     async def _explain(self, key: str, session: str, error: Exception) -> None:
         """Why composing failed. Nothing is wrong where the object is there already."""
         with suppress(BlobMissing):
-            stat = await self._persist(lambda: self._objects.stat("complete", self._name(key)))
+            stat = await self._stat(key)
             if stat.get("metadata", {}).get(_SESSION) == session:
                 return
         if [stored async for stored in self._listed(_folder(key, session), "")]:
@@ -170,11 +187,9 @@ class GoogleBucket:
         """The service documents that it replaces `content-type`; it may answer without the `cache-control`."""
         resource = f"{self._endpoint}/{self._place.bucket}/{quote(self._name(key), safe='/~')}"
 
-        async def signed() -> str:
-            with gcs_errors("sign"):
-                return await signed_url(self._service.account, resource, seconds=seconds, query=overrides(headers))
-
-        return await self._persist(signed)
+        return await self._attempts.persist(
+            "sign", lambda: signed_url(self._service.account, resource, seconds=seconds, query=overrides(headers))
+        )
 
     def _name(self, key: str) -> str:
         return self._place.prefix + key
@@ -182,7 +197,7 @@ class GoogleBucket:
     async def _listed(self, prefix: str, after: str) -> AsyncIterator[Stored]:
         """Objects and parts."""
         first = self._name(after) if after else ""
-        page = await self._persist(lambda: self._objects.page(self._name(prefix), first, None))
+        page = await self._attempts.persist("list", lambda: self._objects.page(self._name(prefix), first, None))
         while True:
             for stored in page.objects:
                 key = stored.key.removeprefix(self._place.prefix)
@@ -190,10 +205,9 @@ class GoogleBucket:
                     yield Stored(key, stored.size, stored.changed_at)
             if not page.following:
                 return
-            page = await self._persist(partial(self._objects.page, self._name(prefix), first, page.following))
-
-    async def _persist(self, call: Callable[[], Awaitable[T]]) -> T:
-        return await persist(call, self._budget_seconds)
+            page = await self._attempts.persist(
+                "list", partial(self._objects.page, self._name(prefix), first, page.following)
+            )
 
 
 def _endpoint(place: Place, environment: Mapping[str, str]) -> str:
@@ -212,12 +226,3 @@ def _folder(key: str, session: str) -> str:
 
 def _part(key: str, session: str, part: Part) -> str:
     return f"{_folder(key, session)}{part.number:05d}-{part.tag}"
-
-
-async def _all(jobs: Sequence[Awaitable[object]]) -> None:
-    """Some at a time; the first failure, once the others of its time are over."""
-    waiting = iter(jobs)
-    while some := list(islice(waiting, _AT_ONCE)):
-        for outcome in await asyncio.gather(*some, return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                raise outcome

@@ -6,8 +6,7 @@ Names are those of the service: with the prefix, whole.
 import base64
 import re
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,9 +16,9 @@ import google_crc32c
 import orjson
 
 from pierhead.blobs.objects.bucket import Stored
-from pierhead.blobs.objects.gcs.service import Service
+from pierhead.blobs.objects.gcs.service import Body, Service
 from pierhead.blobs.objects.patience import Fault
-from pierhead.errors import BlobMissing, StorageFailed
+from pierhead.errors import StorageFailed
 
 COMPOSED_AT_ONCE = 32
 _PAGE = "1000"  # names in a listing's answer: the most that the service gives
@@ -40,7 +39,7 @@ class Objects:
         self._class = {"storageClass": storage_class} if storage_class else {}
         self._key = {"kmsKeyName": kms_key} if kms_key else {}
 
-    async def insert(self, operation: str, name: str, content: Sequence[bytes | bytearray]) -> None:
+    async def insert(self, name: str, content: Sequence[bytes | bytearray]) -> None:
         """The service compares the checksum that goes ahead of the bytes, and refuses others."""
         boundary = secrets.token_hex(16)
         document = orjson.dumps({"name": name, "crc32c": checksum(content), **self._class})
@@ -49,25 +48,17 @@ class Objects:
         tail = b"\r\n%b--\r\n" % limit
         pieces = [head, b"content-type: application/octet-stream\r\n\r\n", *content, tail]
 
-        async def body() -> AsyncIterator[bytes | bytearray]:
-            for piece in pieces:
-                yield piece
-
-        headers = {
-            "content-type": f"multipart/related; boundary={boundary}",
-            "content-length": str(sum(map(len, pieces))),
-        }
+        kind = f"multipart/related; boundary={boundary}"
         path = f"/upload/storage/v1/b/{self._bucket}/o"
         query = {"uploadType": "multipart", "fields": "name", **self._key}
-        with _bucket_there(operation):
-            await self._service.ask(operation, "POST", path, query=query, headers=headers, body=body)
+        await self._service.ask("POST", path, query=query, body=Body(kind, pieces))
 
     async def read(self, name: str, start: int, length: int) -> AsyncGenerator[bytes, None]:
         """Bytes [start, start + length), or Fault where the answer ends before the last of them."""
         path = f"/download{self._path(name)}"
         headers = {"range": f"bytes={start}-{start + length - 1}"}
         left = length
-        async with self._service.request("get", "GET", path, query={"alt": "media"}, headers=headers) as response:
+        async with self._service.request("GET", path, query={"alt": "media"}, headers=headers) as response:
             _check_range(response.headers.get("content-range", ""), start, length)
             async for piece in response.content.iter_any():
                 yield piece[:left]
@@ -75,18 +66,17 @@ class Objects:
         if left:
             raise Fault(f"get: {left} of {length} bytes did not come")
 
-    async def stat(self, operation: str, name: str) -> dict[str, Any]:
-        return await self._service.ask(operation, "GET", self._path(name), query={"fields": "size,metadata"})
+    async def stat(self, name: str) -> dict[str, Any]:
+        return await self._service.ask("GET", self._path(name), query={"fields": "size,metadata"})
 
     async def delete(self, name: str) -> None:
-        await self._service.ask("remove", "DELETE", self._path(name))
+        await self._service.ask("DELETE", self._path(name))
 
     async def page(self, prefix: str, after: str, following: str | None) -> Page:
         query = {"prefix": prefix, "maxResults": _PAGE, "fields": "items(name,size,updated),nextPageToken"}
         query |= {"pageToken": following} if following else {}
         query |= {"startOffset": after} if after else {}
-        with _bucket_there("list"):
-            answer = await self._service.ask("list", "GET", f"/storage/v1/b/{self._bucket}/o", query=query)
+        answer = await self._service.ask("GET", f"/storage/v1/b/{self._bucket}/o", query=query)
         objects = [
             Stored(item["name"], int(item["size"]), _microseconds(item["updated"])) for item in answer.get("items", [])
         ]
@@ -98,27 +88,14 @@ class Objects:
             "sourceObjects": [{"name": source} for source in sources],
             "destination": {"metadata": metadata, **self._class},
         }
-
-        async def body() -> AsyncIterator[bytes]:
-            yield orjson.dumps(document)
-
         query = {"fields": "size", **self._key}
-        headers = {"content-type": "application/json"}
+        body = Body("application/json", [orjson.dumps(document)])
         path = f"{self._path(name)}/compose"
-        answer = await self._service.ask("complete", "POST", path, query=query, headers=headers, body=body)
+        answer = await self._service.ask("POST", path, query=query, body=body)
         return int(answer["size"])
 
     def _path(self, name: str) -> str:
         return f"/storage/v1/b/{self._bucket}/o/{quote(name, safe='')}"
-
-
-@contextmanager
-def _bucket_there(operation: str) -> Iterator[None]:
-    """For requests that no object's absence lets fail."""
-    try:
-        yield
-    except BlobMissing as error:
-        raise StorageFailed(f"{operation}: there is no such bucket") from error
 
 
 def checksum(content: Sequence[bytes | bytearray]) -> str:

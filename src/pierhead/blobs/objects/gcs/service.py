@@ -1,7 +1,8 @@
 """Requests to Google Cloud Storage, and which of their failures may pass."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
@@ -14,8 +15,6 @@ from pierhead.blobs.objects.gcs.account import Account
 from pierhead.blobs.objects.patience import PASSING, Fault
 from pierhead.errors import BlobMissing, StorageFailed
 
-Body = Callable[[], AsyncIterator[bytes | bytearray]]  # a new one for each try
-
 _CONNECT_SECONDS = 10
 _SILENT_SECONDS = 30  # an answer that stands still for so long has failed
 _CONNECTIONS = 256
@@ -23,11 +22,47 @@ _READ_BYTES = 256 * 1024
 _EXPLANATION_BYTES = 4096  # of an error that are looked at
 
 
+# Only these can find that an object is not there; what the others miss is the bucket.
+_OF_AN_OBJECT = frozenset({"get", "head", "remove", "complete"})
+
+
+class Refused(Exception):
+    """An answer that is no good one."""
+
+    def __init__(self, status: int, explanation: bytes) -> None:
+        super().__init__(status)
+        self.status = status
+        # The service tells only in words whether the object or its bucket is not there.
+        self.names_bucket = b"bucket does not exist" in explanation
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """Of a request. Sent piece by piece, without being joined first; good for many tries."""
+
+    kind: str
+    pieces: Sequence[bytes | bytearray]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"content-type": self.kind, "content-length": str(sum(map(len, self.pieces)))}
+
+    async def stream(self) -> AsyncIterator[bytes | bytearray]:
+        for piece in self.pieces:
+            yield piece
+
+
 @contextmanager
 def gcs_errors(operation: str) -> Iterator[None]:
-    """Foreign errors as ours. Names their kind, not their text, which may hold a URL."""
+    """Foreign errors as ours. Names a status or a kind, never a text, which may hold a URL."""
     try:
         yield
+    except Refused as error:
+        if error.status in PASSING:
+            raise Fault(f"{operation}: {error.status}") from error
+        if error.status == HTTPStatus.NOT_FOUND and operation in _OF_AN_OBJECT and not error.names_bucket:
+            raise BlobMissing(operation) from error
+        raise StorageFailed(f"{operation}: {error.status}") from error
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise Fault(f"{operation}: {type(error).__name__}") from error
     except GoogleAuthError as error:
@@ -60,7 +95,6 @@ class Service:
     @asynccontextmanager
     async def request(
         self,
-        operation: str,
         method: str,
         path: str,
         *,
@@ -68,32 +102,21 @@ class Service:
         headers: Mapping[str, str] | None = None,
         body: Body | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A good answer. Raises Fault where it failed and may pass, BlobMissing, StorageFailed."""
+        """A good answer; no redirect is followed, which could take a token along. Raises Refused."""
         url = URL(self.endpoint + path, encoded=True).with_query(query)
-        with gcs_errors(operation):
-            sent = {**(headers or {}), **await self.account.headers(), "accept-encoding": "identity"}
-            async with self._session.request(
-                method, url, headers=sent, data=body() if body else None, allow_redirects=False
-            ) as response:
-                await _judge(operation, response)
-                yield response
+        sent = {**(headers or {}), **await self.account.headers(), "accept-encoding": "identity"}
+        sent |= body.headers if body else {}
+        async with self._session.request(
+            method, url, headers=sent, data=body.stream() if body else None, allow_redirects=False
+        ) as response:
+            if response.status >= HTTPStatus.MULTIPLE_CHOICES:
+                raise Refused(response.status, await response.content.read(_EXPLANATION_BYTES))
+            yield response
 
-    async def ask(self, operation: str, method: str, path: str, **details: Any) -> dict[str, Any]:
+    async def ask(self, method: str, path: str, **details: Any) -> dict[str, Any]:
         """The document that a request is answered with; details as of `request`."""
-        async with self.request(operation, method, path, **details) as response:
+        async with self.request(method, path, **details) as response:
             if response.status == HTTPStatus.NO_CONTENT:
                 return {}
             document: dict[str, Any] = await response.json(content_type=None)
             return document
-
-
-async def _judge(operation: str, response: aiohttp.ClientResponse) -> None:
-    if response.status < HTTPStatus.MULTIPLE_CHOICES:
-        return
-    explanation = await response.content.read(_EXPLANATION_BYTES)
-    if response.status in PASSING:
-        raise Fault(f"{operation}: {response.status}")
-    # The service tells only in words whether the object or its bucket is not there.
-    if response.status == HTTPStatus.NOT_FOUND and b"bucket does not exist" not in explanation:
-        raise BlobMissing(operation)
-    raise StorageFailed(f"{operation}: {response.status}")
