@@ -54,7 +54,7 @@ def _ours(name: str, count: int, *, workers: int = 1, balanced: bool = False) ->
     def start(backing: Backing, folder: Path, stack: ExitStack) -> Fleet:
         bucket = backing.store.bucket()
         database = stack.enter_context(backing.database.database(bucket.name))
-        each = {**environment(database, bucket, bucket.endpoint), "PIERHEAD_STORAGE_REDIRECT": "false"}
+        each = {**environment(database, bucket, bucket.endpoint), "PIERHEAD_STORAGE_REDIRECT": "off"}
         started = stack.enter_context(nodes(folder, [each] * count, workers=workers))
         urls = ",".join(f"http://{node.host}" for node in started)
         if balanced:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pierhead.blobs.objects.bucket import Service
     from pierhead.metadata.postgresql.database import PostgresqlDatabase
 
-FILE_SCHEME = "file://"
 _EMBEDDED = "pierhead.db"
 _FILES = "file://"
 

@@ -16,7 +16,7 @@ from tests.servers import s3 as s3_server
 from tests.servers import toxiproxy as toxiproxy_server
 
 
-@pytest.fixture(scope="module", params=["true", "false"], ids=["redirects", "no redirects"])
+@pytest.fixture(scope="module", params=["on", "off"], ids=["redirects", "no redirects"])
 def whole(
     request: pytest.FixtureRequest,
     postgresql: postgresql_server.Cluster,
@@ -25,7 +25,7 @@ def whole(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Cluster]:
     shared = Shared(postgresql, s3, toxiproxy)
-    settings = {"PIERHEAD_STORAGE_REDIRECTS": request.param, "PIERHEAD_STORAGE_REDIRECT_BYTES": "0"}
+    settings = {"PIERHEAD_STORAGE_REDIRECT": request.param}
     with cluster(tmp_path_factory.mktemp("nodes"), shared, settings=settings) as whole:
         yield whole
 
@@ -103,7 +103,7 @@ def test_large_blobs_are_served_as_the_setting_says(whole: Cluster, image: Image
         largest = max(document["layers"], key=lambda layer: int(layer["size"]))
         statuses = {client.get(f"/v2/balanced/redirected/blobs/{largest['digest']}").status_code for _ in range(6)}
 
-    assert statuses == {307 if whole.nodes[0].environment["PIERHEAD_STORAGE_REDIRECTS"] == "true" else 200}
+    assert statuses == {307 if whole.nodes[0].environment["PIERHEAD_STORAGE_REDIRECT"] == "on" else 200}
 
 
 def blobs(layout: Path) -> dict[str, bytes]:

@@ -88,7 +88,7 @@ async def claim(tx: Transaction, upload: Upload, *, silence: int) -> bool:
 
     One that was silent for so many microseconds is not.
 
-    One that gave no sign for `silent` microseconds can change nothing any more from here on.
+    From here on the writer before it can change nothing any more.
     """
     changed = await tx.execute(
         """

@@ -24,7 +24,7 @@ class Registry:
         self.repositories = Repositories(database)
         self.manifests = Manifests(database, manifests, settings.manifests, stale)
         self.tags = Tags(database)
-        self.blobs = Blobs(database, store, Contents(half, item_max=_SMALL_BLOB_BYTES))
+        self.blobs = Blobs(database, store, Contents(half, item_max=_SMALL_BLOB_BYTES), stale)
         self.marks = Marks(database, store)
         self.uploads = Uploads(database, store, self.marks, settings.uploads, inline=settings.storage.inline_bytes)
         self.referrers = Referrers(database)
