@@ -43,6 +43,10 @@ _PING = "ping"
 _PAGE = 5000  # names in a listing's answer: the most that the service gives
 
 
+# What did not arrive as it was sent.
+_PASSING_CODES = frozenset({"Md5Mismatch"})
+
+
 @contextmanager
 def azure_errors(operation: str) -> Iterator[None]:
     """Tells apart what may pass, what is not there and what failed; names the service's code, not its text."""
@@ -52,7 +56,7 @@ def azure_errors(operation: str) -> Iterator[None]:
         raise StorageFailed(f"{operation}: {_code(error) or 'no credentials that the service takes'}") from error
     except HttpResponseError as error:
         code = _code(error)
-        if error.status_code is None or error.status_code in PASSING:
+        if error.status_code is None or error.status_code in PASSING or code in _PASSING_CODES:
             raise Fault(f"{operation}: {code or 'the answer broke off'}") from error
         if error.status_code == 404 and code != "ContainerNotFound":  # noqa: PLR2004  not found
             raise BlobMissing(operation) from error

@@ -32,8 +32,9 @@ class Refused(Exception):
     def __init__(self, status: int, explanation: bytes) -> None:
         super().__init__(status)
         self.status = status
-        # The service tells only in words whether the object or its bucket is not there.
+        # These the service tells only in words.
         self.names_bucket = b"bucket does not exist" in explanation
+        self.names_checksum = status == HTTPStatus.BAD_REQUEST and b"CRC32C" in explanation
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def gcs_errors(operation: str) -> Iterator[None]:
     try:
         yield
     except Refused as error:
-        if error.status in PASSING:
+        if error.status in PASSING or error.names_checksum:
             raise Fault(f"{operation}: {error.status}") from error
         if error.status == HTTPStatus.NOT_FOUND and operation in _OF_AN_OBJECT and not error.names_bucket:
             raise BlobMissing(operation) from error
