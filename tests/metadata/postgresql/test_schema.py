@@ -108,7 +108,7 @@ def test_a_later_schema_is_served_unless_it_names_a_later_program(settings: Data
         prepare(settings)
 
 
-def test_a_running_program_stops_asking_a_database_that_left_it_behind(settings: DatabaseSettings, empty: str) -> None:
+def test_a_worker_does_not_start_on_a_database_that_left_it_behind(settings: DatabaseSettings, empty: str) -> None:
     prepare(settings)
     sql(empty, f"INSERT INTO pierhead_schema VALUES (99, {schema.newest() + 1})")
 
@@ -116,7 +116,7 @@ def test_a_running_program_stops_asking_a_database_that_left_it_behind(settings:
         async with PostgresqlDatabase(settings) as database:
             await database.read(names)
 
-    with pytest.raises(MetadataUnavailable, match="may not serve"):
+    with pytest.raises(ConfigurationError, match="may not serve"):
         asyncio.run(read())
 
 
@@ -183,15 +183,28 @@ def test_a_server_that_may_lose_what_was_acknowledged_is_refused(
         with pytest.raises(ConfigurationError, match=message):
             prepare(settings)
 
-        async def ping() -> None:
-            async with PostgresqlDatabase(settings) as database:
-                await database.ping()
-
-        with pytest.raises(MetadataUnavailable, match=message):
-            asyncio.run(ping())
     finally:
         sql(empty, "ALTER SYSTEM RESET fsync")
         sql(empty, "ALTER ROLE postgres RESET synchronous_commit")
+        sql(empty, "SELECT pg_reload_conf()")
+
+
+def test_a_server_that_becomes_unfit_is_told_of(settings: DatabaseSettings, empty: str) -> None:
+    prepare(settings)
+
+    async def ping() -> None:
+        async with PostgresqlDatabase(settings) as database:
+            await database.ping()
+            sql(empty, "ALTER SYSTEM SET synchronous_commit = off")
+            sql(empty, "SELECT pg_reload_conf()")
+            await asyncio.sleep(0.5)
+            await database.ping()
+
+    try:
+        with pytest.raises(MetadataUnavailable, match="synchronous_commit is off"):
+            asyncio.run(ping())
+    finally:
+        sql(empty, "ALTER SYSTEM RESET synchronous_commit")
         sql(empty, "SELECT pg_reload_conf()")
 
 

@@ -15,7 +15,7 @@ from typing import Self, TypeVar
 
 from asyncpg import Connection
 
-from pierhead.errors import MetadataUnavailable, PierheadError
+from pierhead.errors import ConfigurationError, MetadataUnavailable, PierheadError
 from pierhead.metadata.database import Commit, Operation, unobserved
 from pierhead.metadata.postgresql import faults, requirements
 from pierhead.metadata.postgresql.dialling import Dialler
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 class PostgresqlDatabase:
-    """A worker starts while the database is away, too: somebody has to say 503."""
+    """Opens while the server is away, too: somebody has to say 503. Raises ConfigurationError where it is unfit."""
 
     def __init__(self, settings: DatabaseSettings, *, observe: Callable[[Commit], None] = unobserved) -> None:
         self._observe = observe
@@ -48,6 +48,8 @@ class PostgresqlDatabase:
             async with self.pool.lend():
                 pass  # the first request finds it open
         except PierheadError as error:
+            if self._dialler.unfit:
+                raise ConfigurationError([f"database.url: {error}"]) from error
             log.warning("the database is away: %s", error)
         return self
 
