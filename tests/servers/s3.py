@@ -62,7 +62,8 @@ class Server:
 
 
 @contextmanager
-def s3() -> Iterator[Server]:
+def s3(drive: Path | None = None) -> Iterator[Server]:
+    """On a drive of its own, or on the given one."""
     program = components.require("minio")
     keys = Keys("pierhead", secrets.token_hex(16))
     with process.scratch("minio") as folder:
@@ -74,7 +75,8 @@ def s3() -> Iterator[Server]:
             "MINIO_BROWSER": "off",
             "MINIO_UPDATE": "off",
         }
-        command: list[str | Path] = [program, "server", "--quiet", "--address", f"127.0.0.1:{port}", folder / "drive"]
+        command: list[str | Path] = [program, "server", "--quiet", "--address", f"127.0.0.1:{port}"]
+        command.append(drive or folder / "drive")
         with process.running(command, folder, lambda: _ready(server), environment=environment):
             yield server
 
