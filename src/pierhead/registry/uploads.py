@@ -340,10 +340,15 @@ class Receiving:
         return kept.key if kept else None
 
     async def _remove_unused(self, digest: Digest, key: str | None) -> None:
-        """After a write that failed: it may have been committed all the same, so the row is asked."""
+        """After a write that failed: it may be committed all the same, so the row is asked once that is decided."""
         if key is None:
             return
-        kept = await self._database.read(lambda tx: blob_rows.stored(tx, digest))
+
+        async def look(tx: Transaction) -> Blob | None:
+            await tx.lock(locks.blob(digest))
+            return await blob_rows.stored(tx, digest)
+
+        kept = await self._database.write(look, durable=False)
         if kept is None or kept.key != key:
             await self._store.remove(key)
 
