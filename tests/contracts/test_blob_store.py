@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import random
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import accumulate, pairwise
@@ -12,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pierhead.blobs.store import BlobStore
+from pierhead.blobs.store import BlobStore, KeepsCopies, Lists, MarksDigests, TellsCopies
 from pierhead.errors import BlobMissing, StorageFailed, UploadUnknown
+from pierhead.models import Digest
 from tests.contracts.blob_store import STORES, Kind, Opens, finish, patch, pull, push, session, taken, writing
 
 pytestmark = pytest.mark.anyio
@@ -291,3 +293,32 @@ async def test_many_uploads_at_once_do_not_mix(store: BlobStore) -> None:
 
 async def test_a_store_that_is_well_answers_a_ping(store: BlobStore) -> None:
     await store.ping()
+
+
+async def test_a_store_tells_what_it_holds(store: BlobStore) -> None:
+    assert isinstance(store, Lists)
+    key = await push(store, DATA[:100])
+    if isinstance(store, MarksDigests):
+        await store.mark(Digest(sha256(DATA[:100])), key)
+    began = await patch(store, session(), DATA[:10])
+
+    [kept] = [kept async for kept in store.listed() if kept.key == key]
+
+    assert (kept.digest, kept.size) == (sha256(DATA[:100]), 100)
+    assert kept.changed_at / 1e6 == pytest.approx(time.time(), abs=60)
+    await store.discard(began)
+
+
+async def test_a_store_gives_its_copies_back(store: BlobStore) -> None:
+    assert isinstance(store, KeepsCopies)
+    assert isinstance(store, TellsCopies)
+    await store.keep("history/a/b/_/2", b"two")
+    await store.keep("history/a/_/1", b"one")
+    await store.keep("history2/a/_/3", b"three")
+    await store.keep("history/a/_/1", b"one again")
+
+    assert sorted([name async for name in store.copies("history")]) == ["history/a/_/1", "history/a/b/_/2"]
+    assert await store.copy("history/a/_/1") == b"one again"
+    assert [name async for name in store.copies("nothing")] == []
+    with pytest.raises(BlobMissing):
+        await store.copy("history/a/_/4")

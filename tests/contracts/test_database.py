@@ -5,13 +5,14 @@ import random
 import time
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pierhead.metadata import locks
-from pierhead.metadata.database import Commit, Database, Row, Transaction, Value
+from pierhead.metadata.database import Commit, Copyable, Database, Row, Transaction, Value
 from pierhead.metadata.locks import Lock
 from pierhead.models import RepositoryName, TagName
 from tests.contracts.database import DATABASES, Place, exists, names, put
@@ -296,3 +297,49 @@ async def test_the_last_page_costs_what_the_first_does(database: Database) -> No
 
 async def test_ping_names_the_engine_and_its_version(database: Database) -> None:
     assert any(character.isdigit() for character in (await database.ping())["engine"])
+
+
+def copyable(database: Database) -> Copyable:
+    """Every database of ours can be copied."""
+    return cast(Copyable, database)
+
+
+async def test_a_snapshot_stays_as_it_was(database: Database) -> None:
+    await database.write(partial(put, name="a"))
+    async with copyable(database).snapshot() as tx:
+        await database.write(partial(put, name="b"))
+        await asyncio.sleep(0)  # unlike an operation, it may wait for something else
+
+        assert await names(tx) == ["a"]
+    assert await database.read(names) == ["a", "b"]
+
+
+async def test_rows_that_fill_a_database_come_in_any_order_and_bring_their_ids(database: Database) -> None:
+    async with copyable(database).fill() as tx:
+        await tx.execute("INSERT INTO repositories (id, project_id, name, created_at) VALUES (70, 7, 'a/b', 0)")
+        await asyncio.sleep(0)
+        await tx.execute("INSERT INTO projects (id, name, created_at) VALUES (7, 'a', 0)")
+    await database.write(partial(put, name="later"))
+
+    found = await database.read(lambda tx: tx.fetch_all("SELECT id, name FROM projects ORDER BY id"))
+    assert found == [(7, "a"), (8, "later")]
+
+
+async def test_what_refers_to_nothing_does_not_fill_a_database(database: Database) -> None:
+    async def fill() -> None:
+        async with copyable(database).fill() as tx:
+            await put(tx, "a")
+            await tx.execute("INSERT INTO repositories (id, project_id, name, created_at) VALUES (70, 9, 'a/b', 0)")
+
+    with pytest.raises(Exception, match=r"(?i)foreign key"):
+        await fill()
+
+    assert await database.read(names) == []
+
+
+async def test_half_of_what_fills_a_database_is_nothing(database: Database) -> None:
+    with pytest.raises(Refused):
+        async with copyable(database).fill() as tx:
+            await put_and_refuse(tx, "a")
+
+    assert await database.read(names) == []
