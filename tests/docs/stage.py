@@ -13,6 +13,7 @@ from pathlib import Path
 from tests import components
 from tests.docs.pages import ROOT, Command, File, Step, Stop
 from tests.running import free_port
+from tests.servers.s3 import Bucket
 
 # What a page says, and what a test does instead. Everything else is run as it stands.
 # {scratch} is the page's directory, {port} and {proxy} are free ports, {images} what stands in for Docker Hub.
@@ -21,6 +22,10 @@ SUBSTITUTIONS: tuple[tuple[str, str], ...] = (
     (r"git clone <this repository> pierhead", "ln -s {checkout} pierhead"),
     (r"docker pull busybox", "docker load --quiet --input {images}/busybox.tar"),
     (r"docker://docker\.io/library/busybox:latest", "oci:{images}/busybox:latest"),
+    # A store of objects, and who may use it.
+    (r"http://localhost:9000", "{s3}"),
+    (r"s3://registry/", "s3://{bucket}/"),
+    (r"AWS_ACCESS_KEY_ID=KEY AWS_SECRET_ACCESS_KEY=SECRET", "AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY={secret}"),
     # Names and ports.
     (r"registry\.example\.org:5000", "localhost:{port}"),
     (r"\bhttps://registry\.example\.org\b", "https://localhost:{proxy}"),
@@ -52,7 +57,9 @@ _START_SECONDS = 20
 
 
 class Stage:
-    def __init__(self, scratch: Path, images: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, scratch: Path, images: Path, environment: Mapping[str, str], bucket: Bucket | None = None
+    ) -> None:
         self._scratch = scratch
         self._folder = scratch
         self._names = {
@@ -62,6 +69,9 @@ class Stage:
             "port": str(free_port()),
             "proxy": str(free_port()),
         }
+        if bucket:
+            keys = bucket.keys
+            self._names |= {"s3": bucket.endpoint, "bucket": bucket.name, "key": keys.access, "secret": keys.secret}
         self._environment = {**_clean(), **_apart(scratch), **environment}
         self._server: subprocess.Popen[bytes] | None = None
         self._log = scratch / "server.log"

@@ -12,6 +12,7 @@ from tests.clients.dockerd import dockerd as run_dockerd
 from tests.docs import pages
 from tests.docs.pages import Command, NotRun
 from tests.docs.stage import Stage, reads
+from tests.servers.s3 import Bucket, Server
 
 CLIENTS = ("docker", "podman", "skopeo", "crane", "oras", "regctl", "helm", "htpasswd", "openssl", "sqlite3", "nginx")
 # Shown for completeness; a machine without it skips the page, even where the others are required.
@@ -54,11 +55,19 @@ def environment(page: Path, request: pytest.FixtureRequest) -> dict[str, str]:
     return {"DOCKER_HOST": daemon.address}
 
 
+@pytest.fixture
+def bucket(page: Path, request: pytest.FixtureRequest) -> Bucket | None:
+    if "s3://" not in "".join(step.text for step in pages.steps(page) if isinstance(step, Command)):
+        return None
+    server: Server = request.getfixturevalue("s3")
+    return server.bucket()
+
+
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=pages.name)
 def test_its_commands_do_what_the_page_says(
-    page: Path, shown_images: Path, environment: dict[str, str], tmp_path: Path
+    page: Path, shown_images: Path, environment: dict[str, str], bucket: Bucket | None, tmp_path: Path
 ) -> None:
-    stage = Stage(tmp_path, shown_images, environment)
+    stage = Stage(tmp_path, shown_images, environment, bucket)
     try:
         for step in pages.steps(page):
             stage.take(step)
