@@ -13,6 +13,7 @@ from pierhead.settings import DatabaseSettings
 from tests import profiles
 from tests.contracts.database import Place
 from tests.running import Running, serving
+from tests.servers.pgbouncer import pgbouncer
 from tests.servers.postgresql import Cluster, sql
 
 profiles.load()
@@ -41,18 +42,34 @@ def prepared_postgresql(postgresql: Cluster) -> Iterator[str]:
 
 
 @pytest.fixture
-def emptied_postgresql(prepared_postgresql: str) -> str:
+def at_postgresql(prepared_postgresql: str) -> str:
     """The URL of a database with the schema and nothing else."""
     sql(prepared_postgresql, f"TRUNCATE {', '.join(_TABLES)} RESTART IDENTITY CASCADE")
     return prepared_postgresql
 
 
+@pytest.fixture(scope="session")
+def pooled_postgresql(prepared_postgresql: str) -> Iterator[str]:
+    with pgbouncer(prepared_postgresql) as url:
+        yield url
+
+
+@pytest.fixture
+def at_pgbouncer(at_postgresql: str, pooled_postgresql: str) -> str:
+    """The URL of the same database by way of a pooler that hands each transaction to another session."""
+    return pooled_postgresql
+
+
+@pytest.fixture
+def at_sqlite(tmp_path: Path) -> str:
+    return str(tmp_path)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def place(request: pytest.FixtureRequest) -> Place:
     """A new database of each kind."""
-    if request.param == "postgresql":
-        return Place("postgresql", request.getfixturevalue("emptied_postgresql"))
-    return Place(request.param, str(tmp_path))
+    where: str = request.getfixturevalue(f"at_{request.param}")
+    return Place(request.param, where)
 
 
 @pytest.fixture

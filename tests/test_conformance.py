@@ -38,19 +38,30 @@ class Totals:
     skips: int
 
 
-@pytest.mark.parametrize(("version", "sparse"), [("1.1", False), ("dev", False), ("dev", True)])
+@pytest.fixture
+def environment(request: pytest.FixtureRequest, sparse: bool, database: str) -> dict[str, str]:
+    settings = {"PIERHEAD_MANIFESTS_ALLOW_SPARSE": str(sparse).lower()}
+    if database == "postgresql":
+        settings["PIERHEAD_DATABASE_URL"] = request.getfixturevalue("at_postgresql")
+    return settings
+
+
+@pytest.mark.parametrize(
+    ("version", "sparse", "database"),
+    [("1.1", False, "sqlite"), ("dev", False, "sqlite"), ("dev", True, "sqlite"), ("1.1", False, "postgresql")],
+)
 def test_the_official_program_finds_nothing_to_object_to(
-    version: str, sparse: bool, tmp_path: Path, announce: Callable[[str], None]
+    version: str, sparse: bool, environment: dict[str, str], tmp_path: Path, announce: Callable[[str], None]
 ) -> None:
     program = components.require("conformance")
 
-    with serving(tmp_path / "data", environment={"PIERHEAD_MANIFESTS_ALLOW_SPARSE": str(sparse).lower()}) as server:
+    with serving(tmp_path / "data", environment=environment) as server:
         output = run(program, server.host, tmp_path, version=version, sparse=sparse)
     statuses = read_statuses(tmp_path / "results/results.yaml", version=version, sparse=sparse)
     totals = read_totals(tmp_path / "results/junit.xml")
 
     announce(
-        f"conformance {version}{' sparse' if sparse else ''}: "
+        f"conformance {version}{' sparse' if sparse else ''}{' on PostgreSQL' if len(environment) > 1 else ''}: "
         f"{totals.checks} checks, {totals.failures} failures, {totals.skips} skips"
     )
     unwanted = {name: status for name, status in statuses.items() if status != "Pass"}

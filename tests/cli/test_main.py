@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from pierhead import __version__
+from tests.running import free_port
+from tests.servers.postgresql import Cluster
 
 
 def pierhead(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -95,3 +97,24 @@ def test_serve_says_who_may_not_write(tmp_path: Path) -> None:
 
     assert refused.returncode == 2
     assert "cannot be made: Not a directory" in refused.stderr
+
+
+def test_the_embedded_database_needs_no_migrating() -> None:
+    assert "by itself" in pierhead("migrate").stdout
+
+
+@pytest.mark.parametrize("command", ["serve", "migrate"])
+def test_a_database_that_cannot_be_used_is_told_in_one_line(postgresql: Cluster, tmp_path: Path, command: str) -> None:
+    url = postgresql.url("nowhere").replace("@", ":secret@")
+    told = pierhead(command, "--database", url, "--data", str(tmp_path / "data"), "--port", str(free_port()))
+
+    assert told.returncode == 2
+    assert told.stderr.splitlines()[-1].startswith("pierhead: database.url: cannot be reached: InvalidCatalogNameError")
+    assert "secret" not in told.stdout + told.stderr
+
+
+def test_the_password_of_the_database_is_not_shown() -> None:
+    shown = pierhead("config", "show", "--database", "postgresql://me:secret@localhost/x")
+
+    assert "secret" not in shown.stdout
+    assert 'url = "**********"' in shown.stdout

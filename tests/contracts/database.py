@@ -48,7 +48,7 @@ async def postgresql(url: str, observe: Callable[[Commit], None]) -> AsyncIterat
         yield database
 
 
-DATABASES = {"sqlite": sqlite, "postgresql": postgresql}
+DATABASES = {"sqlite": sqlite, "postgresql": postgresql, "pgbouncer": postgresql}
 
 
 async def put(tx: Transaction, name: str) -> None:

@@ -10,10 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pierhead.metadata import locks
 from pierhead.metadata.database import Commit, Database, Row, Transaction, Value
-from tests.contracts.database import Place, exists, names, put
+from pierhead.metadata.locks import Lock
+from pierhead.models import RepositoryName, TagName
+from tests.contracts.database import DATABASES, Place, exists, names, put
 
 pytestmark = pytest.mark.anyio
+
+APP = RepositoryName("team/app")
 
 
 class Refused(Exception):
@@ -23,6 +28,12 @@ class Refused(Exception):
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(params=DATABASES)
+def place(request: pytest.FixtureRequest) -> Place:
+    where: str = request.getfixturevalue(f"at_{request.param}")
+    return Place(request.param, where)
 
 
 @pytest.fixture
@@ -130,6 +141,39 @@ async def test_a_read_that_fails_leaves_the_next_one_a_fresh_state(place: Place,
     place.elsewhere("put", "a")
 
     assert await database.read(names) == ["a"]
+
+
+async def test_a_read_of_many_statements_sees_one_state(place: Place, database: Database) -> None:
+    written = False
+
+    async def read_twice(tx: Transaction) -> tuple[list[str], list[str]]:
+        nonlocal written
+        first = await names(tx)
+        second = await names(tx)
+        if not written:
+            written = True
+            place.elsewhere("put", "a")
+        return first, [*second, *await names(tx)]
+
+    first, rest = await database.read(read_twice)
+
+    assert first * 2 == rest
+    assert await database.read(names) == ["a"]
+
+
+async def count_up(tx: Transaction, wanted: list[Lock]) -> None:
+    """Without a lock two at once would read the same number."""
+    await tx.lock(*wanted)
+    await put(tx, str(len(await names(tx))))
+
+
+async def test_operations_with_the_same_lock_run_one_after_another(place: Place, database: Database) -> None:
+    wanted = [locks.tag(APP, TagName("a")), locks.repository(APP, shared=True)]
+    async with place.open() as other:
+        writes = [one.write(partial(count_up, wanted=wanted)) for one in (database, other) for _ in range(40)]
+        await asyncio.gather(*writes)
+
+    assert len(await database.read(names)) == 80
 
 
 async def test_an_operation_that_waits_for_something_else_is_refused(database: Database) -> None:

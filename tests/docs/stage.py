@@ -13,10 +13,10 @@ from pathlib import Path
 from tests import components
 from tests.docs.pages import ROOT, Command, File, Step, Stop
 from tests.running import free_port
-from tests.servers.s3 import Bucket
 
 # What a page says, and what a test does instead. Everything else is run as it stands.
 # {scratch} is the page's directory, {port} and {proxy} are free ports, {images} what stands in for Docker Hub.
+# {cluster} and {database} are the URL and the port of a PostgreSQL, for the pages that ask for one.
 SUBSTITUTIONS: tuple[tuple[str, str], ...] = (
     # What is fetched from elsewhere.
     (r"git clone <this repository> pierhead", "ln -s {checkout} pierhead"),
@@ -37,6 +37,9 @@ SUBSTITUTIONS: tuple[tuple[str, str], ...] = (
     # Other people's servers, which a reader's machine starts by itself.
     (r"sudo nginx -t", "nginx -t -c {scratch}/nginx.conf"),
     (r"sudo systemctl reload nginx", "nginx -c {scratch}/nginx.conf"),
+    # Other people's database server.
+    (r"sudo -u postgres psql", "psql --dbname={cluster}"),
+    (r"db\.example\.org", "127.0.0.1:{database}"),
     # The rest of the machine.
     (r"\bsudo ", ""),
     (r"(?<![\w./])/(etc|srv|var/lib|opt|backup|restore)\b", r"{scratch}/\1"),
@@ -57,9 +60,7 @@ _START_SECONDS = 20
 
 
 class Stage:
-    def __init__(
-        self, scratch: Path, images: Path, environment: Mapping[str, str], bucket: Bucket | None = None
-    ) -> None:
+    def __init__(self, scratch: Path, images: Path, environment: Mapping[str, str], **names: str) -> None:
         self._scratch = scratch
         self._folder = scratch
         self._names = {
@@ -68,10 +69,8 @@ class Stage:
             "checkout": str(ROOT),
             "port": str(free_port()),
             "proxy": str(free_port()),
+            **names,
         }
-        if bucket:
-            keys = bucket.keys
-            self._names |= {"s3": bucket.endpoint, "bucket": bucket.name, "key": keys.access, "secret": keys.secret}
         self._environment = {**_clean(), **_apart(scratch), **environment}
         self._server: subprocess.Popen[bytes] | None = None
         self._log = scratch / "server.log"

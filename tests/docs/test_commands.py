@@ -12,7 +12,8 @@ from tests.clients.dockerd import dockerd as run_dockerd
 from tests.docs import pages
 from tests.docs.pages import Command, NotRun
 from tests.docs.stage import Stage, reads
-from tests.servers.s3 import Bucket, Server
+from tests.servers.postgresql import Cluster
+from tests.servers.s3 import Server
 
 CLIENTS = ("docker", "podman", "skopeo", "crane", "oras", "regctl", "helm", "htpasswd", "openssl", "sqlite3", "nginx")
 # Shown for completeness; a machine without it skips the page, even where the others are required.
@@ -56,18 +57,25 @@ def environment(page: Path, request: pytest.FixtureRequest) -> dict[str, str]:
 
 
 @pytest.fixture
-def bucket(page: Path, request: pytest.FixtureRequest) -> Bucket | None:
-    if "s3://" not in "".join(step.text for step in pages.steps(page) if isinstance(step, Command)):
-        return None
-    server: Server = request.getfixturevalue("s3")
-    return server.bucket()
+def names(page: Path, request: pytest.FixtureRequest) -> dict[str, str]:
+    """What stands in for the servers that a page speaks of."""
+    text, found = page.read_text(), dict[str, str]()
+    if "db.example.org" in text:
+        cluster: Cluster = request.getfixturevalue("postgresql")
+        found |= {"cluster": cluster.url(), "database": str(cluster.port)}
+    if "http://localhost:9000" in text:
+        server: Server = request.getfixturevalue("s3")
+        bucket = server.bucket()
+        found |= {"s3": bucket.endpoint, "bucket": bucket.name}
+        found |= {"key": bucket.keys.access, "secret": bucket.keys.secret}
+    return found
 
 
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=pages.name)
 def test_its_commands_do_what_the_page_says(
-    page: Path, shown_images: Path, environment: dict[str, str], bucket: Bucket | None, tmp_path: Path
+    page: Path, shown_images: Path, environment: dict[str, str], names: dict[str, str], tmp_path: Path
 ) -> None:
-    stage = Stage(tmp_path, shown_images, environment, bucket)
+    stage = Stage(tmp_path, shown_images, environment, **names)
     try:
         for step in pages.steps(page):
             stage.take(step)

@@ -69,7 +69,7 @@ def serve(config: Path | None, **flags: Any) -> None:
 @main.command()
 @settings_flags
 def migrate(config: Path | None, **flags: Any) -> None:
-    """Bring PostgreSQL's schema up to date, while nodes of the version before still serve."""
+    """Bring PostgreSQL's schema up to date. Nodes of the version before may go on serving."""
     from pierhead import backends
     from pierhead.errors import ConfigurationError
 

@@ -9,20 +9,22 @@ from pierhead.metadata import events, locks, manifests, repositories
 from pierhead.metadata.database import Database, Transaction
 from pierhead.models import Actor, Blob, Digest, RepositoryName
 from pierhead.registry.contents import Contents
+from pierhead.registry.stale import Stale
 
 # How many holders of a blob are looked at for one that the caller may pull from.
 _SOURCES_MAX = 100
 
 
 class Blobs:
-    def __init__(self, database: Database, store: BlobStore, contents: Contents) -> None:
+    def __init__(self, database: Database, store: BlobStore, contents: Contents, stale: Stale | None = None) -> None:
         self._database = database
+        self._recall = (stale or database).recall
         self._store = store
         self._contents = contents
 
     async def find(self, repository: RepositoryName, digest: Digest) -> Blob:
         """Raises BlobUnknown."""
-        found = await self._database.recall(("blob", repository, digest), lambda tx: rows.held(tx, repository, digest))
+        found = await self._recall(("blob", repository, digest), lambda tx: rows.held(tx, repository, digest))
         if found is None:
             raise BlobUnknown(digest)
         return found

@@ -22,6 +22,7 @@ from pierhead.models import Actor, Digest, Manifest, RepositoryName, TagName
 from pierhead.registry import documents
 from pierhead.registry.contents import Contents
 from pierhead.registry.documents import Document
+from pierhead.registry.stale import Stale
 from pierhead.settings import ManifestSettings
 
 # Parsing and hashing more than this happens in a thread, so that nobody waits for it.
@@ -35,8 +36,11 @@ class Pushed:
 
 
 class Manifests:
-    def __init__(self, database: Database, contents: Contents, settings: ManifestSettings) -> None:
+    def __init__(
+        self, database: Database, contents: Contents, settings: ManifestSettings, stale: Stale | None = None
+    ) -> None:
         self._database = database
+        self._recall = (stale or database).recall
         self._contents = contents
         self._settings = settings
 
@@ -48,7 +52,7 @@ class Manifests:
                 return await rows.by_digest(tx, repository, reference)
             return await rows.by_tag(tx, repository, reference)
 
-        found = await self._database.recall(("manifest", repository, reference), look_up)
+        found = await self._recall(("manifest", repository, reference), look_up)
         if found is not None:
             return found
         known = await self._database.read(lambda tx: repositories.identify(tx, repository))

@@ -8,6 +8,7 @@ from pierhead.registry.manifests import Manifests
 from pierhead.registry.marks import Marks
 from pierhead.registry.referrers import Referrers
 from pierhead.registry.repositories import Repositories
+from pierhead.registry.stale import Stale
 from pierhead.registry.tags import Tags
 from pierhead.registry.uploads import Uploads
 from pierhead.settings import Settings
@@ -19,10 +20,11 @@ class Registry:
     def __init__(self, database: Database, store: BlobStore, settings: Settings) -> None:
         half = settings.cache.content_bytes // 2
         manifests = Contents(half, item_max=settings.manifests.max_size)
+        stale = Stale(database, settings.database.stale_seconds) if settings.database.serve_stale else None
         self.repositories = Repositories(database)
-        self.manifests = Manifests(database, manifests, settings.manifests)
+        self.manifests = Manifests(database, manifests, settings.manifests, stale)
         self.tags = Tags(database)
-        self.blobs = Blobs(database, store, Contents(half, item_max=_SMALL_BLOB_BYTES))
+        self.blobs = Blobs(database, store, Contents(half, item_max=_SMALL_BLOB_BYTES), stale)
         self.marks = Marks(database, store)
         self.uploads = Uploads(database, store, self.marks, settings.uploads, inline=settings.storage.inline_bytes)
         self.referrers = Referrers(database)

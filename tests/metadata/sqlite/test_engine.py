@@ -79,6 +79,34 @@ def test_a_database_of_an_earlier_schema_is_brought_up_to_date(tmp_path: Path, v
     assert schema(path) == schema(fresh)
 
 
+def test_the_database_of_before_is_kept_and_a_program_of_before_can_go_on_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, copy = tmp_path / "pierhead.db", tmp_path / "pierhead.db.schema-2"
+    monkeypatch.setattr(engine, "STEPS", engine.STEPS[:2])
+    monkeypatch.setattr(engine, "SCHEMA_VERSION", 2)
+    engine.prepare(path)
+    connection = engine.connect(path)
+    connection.execute("INSERT INTO projects (name, created_at) VALUES ('a', 0)")  # still in the log
+    monkeypatch.undo()
+    engine.prepare(path)
+    connection.close()
+
+    monkeypatch.setattr(engine, "SCHEMA_VERSION", 2)
+    engine.prepare(copy)
+    connection = engine.connect(copy)
+    assert connection.execute("SELECT name FROM projects").fetchall() == [("a",)]
+    connection.close()
+    assert not copy.with_name("pierhead.db.schema-2.part").exists()
+
+
+def test_a_database_without_a_schema_of_before_has_no_copy(tmp_path: Path) -> None:
+    engine.prepare(tmp_path / "pierhead.db")
+    engine.prepare(tmp_path / "pierhead.db")
+
+    assert list(tmp_path.glob("*schema*")) == []
+
+
 def schema(path: Path) -> list[tuple[str, str]]:
     connection = engine.connect(path)
     rows = connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY name").fetchall()

@@ -9,13 +9,13 @@ import itertools
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Mapping
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from asyncpg import Connection
 
-from pierhead.errors import MetadataUnavailable, PierheadError
+from pierhead.errors import ConfigurationError, MetadataUnavailable, PierheadError
 from pierhead.metadata.database import Commit, Operation, unobserved
 from pierhead.metadata.postgresql import faults, requirements
 from pierhead.metadata.postgresql.dialling import Dialler
@@ -36,11 +36,12 @@ log = logging.getLogger(__name__)
 
 
 class PostgresqlDatabase:
-    """A worker starts while the database is away, too: somebody has to say 503."""
+    """Opens while the server is away, too: somebody has to say 503. Raises ConfigurationError where it is unfit."""
 
     def __init__(self, settings: DatabaseSettings, *, observe: Callable[[Commit], None] = unobserved) -> None:
         self._observe = observe
         self._dialler = Dialler(settings)
+        self._running: set[asyncio.Task[Any]] = set()
         self.pool = Pool(self._dialler.dial, settings)
 
     async def __aenter__(self) -> Self:
@@ -48,12 +49,15 @@ class PostgresqlDatabase:
             async with self.pool.lend():
                 pass  # the first request finds it open
         except PierheadError as error:
+            if self._dialler.unfit:
+                raise ConfigurationError([f"database.url: {error}"]) from error
             log.warning("the database is away: %s", error)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await asyncio.gather(*self._running, return_exceptions=True)
         await self.pool.close()
 
     async def read(self, operation: Operation[T]) -> T:
@@ -84,7 +88,14 @@ class PostgresqlDatabase:
                 pass
         return await run(connection, _SNAPSHOT + self._dialler.opening, operation)
 
-    async def _tried(self, attempt: Callable[[Connection], Awaitable[T]]) -> T:
+    async def _tried(self, attempt: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
+        """To its end, even where the one who asked leaves: to cancel a statement takes a connection of its own."""
+        task = asyncio.create_task(self._trying(attempt))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def _trying(self, attempt: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
         """Again where the database undid it, and once where the connection had died since it was last used."""
         with faults.translated():
             for number in itertools.count(1):

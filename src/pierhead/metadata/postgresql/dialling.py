@@ -34,6 +34,7 @@ class Dialler:
         self._failures = 0
         self._next = 0.0  # monotonic
         self._reason = ""
+        self.unfit = False  # the last try found a server, but none that may be used
         # Whether a pooler hands each transaction to another session; None: to be found out.
         self.pooled: bool | None = None
 
@@ -48,10 +49,10 @@ class Dialler:
                 with faults.translated():
                     connection = await self._usable()
             except PierheadError as error:
-                self._failed(str(error))
+                self._failed(str(error), unfit=error.__cause__ is None or isinstance(error.__cause__, faults.REFUSED))
                 raise
             except pg.PostgresError as error:
-                self._failed(faults.told(error))
+                self._failed(faults.told(error), unfit=True)
                 raise MetadataUnavailable(self._reason) from error
             self._failures = 0
             return connection
@@ -93,13 +94,17 @@ class Dialler:
             raise MetadataUnavailable("; ".join(mistakes) or outside)
 
     def _limits(self) -> dict[str, str]:
-        milliseconds = str(int(self._settings.statement_seconds * 1000))
-        names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
-        return dict.fromkeys(names, milliseconds)
+        milliseconds = int(self._settings.statement_seconds * 1000)
+        return {
+            "statement_timeout": str(milliseconds),
+            "idle_in_transaction_session_timeout": str(milliseconds),
+            "lock_timeout": str(milliseconds * 4 // 5),  # first, so that who waits for others is told so
+        }
 
-    def _failed(self, reason: str) -> None:
+    def _failed(self, reason: str, *, unfit: bool) -> None:
         self._failures += 1
         self._reason = reason
+        self.unfit = unfit
         self.pooled = None  # who answers next time may be another one
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(self._failures - 1, 8))
         self._next = time.monotonic() + pause * random.uniform(0.5, 1)  # noqa: S311  so that nodes do not ask in step

@@ -24,6 +24,8 @@ LOST = (
     pg.IdleInTransactionSessionTimeoutError,
     pg.InterfaceError,
 )
+# Neither: who may not come in, or asks for a database that is not there, has to change the settings.
+REFUSED = (pg.InvalidAuthorizationSpecificationError, pg.InvalidCatalogNameError)
 # In this order: the first that fits.
 _REFUSALS: tuple[tuple[tuple[type[Exception], ...], type[PierheadError]], ...] = (
     ((pg.DiskFullError,), StorageFull),
@@ -35,8 +37,7 @@ _REFUSALS: tuple[tuple[tuple[type[Exception], ...], type[PierheadError]], ...] =
             pg.InsufficientResourcesError,
             pg.OperatorInterventionError,
             pg.PostgresSystemError,
-            pg.InvalidAuthorizationSpecificationError,
-            pg.InvalidCatalogNameError,
+            *REFUSED,
             pg.ReadOnlySQLTransactionError,
             pg.InternalClientError,
         ),

@@ -1,9 +1,11 @@
 """Which SQLite this is, and opening connections to it."""
 
 import errno
+import logging
+import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.resources import files
 from pathlib import Path
 
@@ -23,6 +25,9 @@ PAGE_CACHE_KIB = 16 * 1024
 # can be lost; two branches received the repair on their own.
 _FAULTY_FROM, _FAULTY_TO = (3, 7, 0), (3, 51, 2)
 _REPAIRED = {(3, 44, 6), (3, 50, 7)}
+
+
+log = logging.getLogger(__name__)
 
 
 def version() -> str:
@@ -105,6 +110,8 @@ def prepare(path: Path) -> None:
         raise
     except PierheadError as error:
         raise ConfigurationError([f"{path} cannot be used as the database: {error}"]) from error
+    except OSError as error:
+        raise ConfigurationError([f"{path} could not be copied aside: {error.strerror}"]) from error
 
 
 def _create(connection: apsw.Connection, path: Path) -> None:
@@ -123,10 +130,32 @@ def _create(connection: apsw.Connection, path: Path) -> None:
         raise ConfigurationError(
             [f"{path} has schema {found}, this program serves {SCHEMA_VERSION}; start the version that wrote it"]
         )
+    if 0 < found < SCHEMA_VERSION:
+        _copy_aside(path, path.with_name(f"{path.name}.schema-{found}"))
     for version, step in enumerate(STEPS[found:], found + 1):
         connection.execute(step_text(step))
         connection.execute(f"PRAGMA user_version = {version}")
     connection.execute("COMMIT")
+
+
+def _copy_aside(path: Path, copy: Path) -> None:
+    """What the version before can go on with, should this one not please. The caller has the right to write."""
+    unfinished = copy.with_name(f"{copy.name}.part")
+    unfinished.unlink(missing_ok=True)
+    # A second connection: SQLite copies none that is about to write.
+    with (
+        closing(connect(path)) as source,
+        closing(apsw.Connection(str(unfinished))) as target,
+        target.backup("main", source, "main") as backup,
+    ):
+        backup.step()
+    descriptor = os.open(unfinished, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    unfinished.rename(copy)
+    log.info("the database of before is kept as %s", copy)
 
 
 def step_text(name: str) -> str:

@@ -1,0 +1,1 @@
+"""Several servers on one database, each with processes and a data directory of its own."""
