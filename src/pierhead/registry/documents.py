@@ -210,10 +210,10 @@ def _artifact_type(media_type: str, fields: dict[str, Any]) -> str | None:
     stated = fields.get("artifactType")
     if stated is not None and (not isinstance(stated, str) or len(stated) > MEDIA_TYPE_MAX):
         raise ManifestInvalid("artifactType: a media type is expected")
-    if stated or media_type not in IMAGES:
-        return stated or None
-    config: str = fields["config"]["mediaType"]
-    return config
+    found: str | None = stated or (fields["config"]["mediaType"] if media_type in IMAGES else None)
+    if found and "\0" in found:
+        raise ManifestInvalid("artifactType: a NUL cannot be kept in a row")
+    return found
 
 
 def _annotations(fields: dict[str, Any]) -> dict[str, str] | None:
