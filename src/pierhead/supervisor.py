@@ -12,8 +12,8 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
@@ -255,7 +255,7 @@ def serve(settings: Settings, load: Callable[[], Settings], target: str = TARGET
     settings = _with_server(settings, data=data)
     check_files(settings)
     _raise_open_files()
-    with ServeLock(data) as lock, listener.bound(settings.server) as sock:
+    with ServeLock(data) as lock, _store_lock(settings), listener.bound(settings.server) as sock:
         backends.prepare(settings)
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         # Once here rather than in each worker: a replaced worker then serves within milliseconds.
@@ -263,10 +263,21 @@ def serve(settings: Settings, load: Callable[[], Settings], target: str = TARGET
         return Supervisor(settings, load, lock, sock).run(target)
 
 
+@contextmanager
+def _store_lock(settings: Settings) -> Iterator[None]:
+    """Keeps files elsewhere to one server, unless nodes share them. Workers inherit it, and hold it till they end."""
+    root = backends.files(settings)
+    if root is None or root == settings.server.data or settings.storage.shared:
+        yield
+        return
+    with ServeLock(prepare(root)):
+        yield
+
+
 def check_files(settings: Settings) -> None:
     """The files that the settings name. Raises ConfigurationError with all mistakes."""
     mistakes: list[str] = []
-    for check in (_check_accounts, tls.check):
+    for check in (_check_accounts, tls.check, backends.check_store):
         try:
             check(settings)
         except ConfigurationError as error:

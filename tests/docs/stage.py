@@ -22,6 +22,10 @@ SUBSTITUTIONS: tuple[tuple[str, str], ...] = (
     (r"git clone <this repository> pierhead", "ln -s {checkout} pierhead"),
     (r"docker pull busybox", "docker load --quiet --input {images}/busybox.tar"),
     (r"docker://docker\.io/library/busybox:latest", "oci:{images}/busybox:latest"),
+    # A store of objects, and who may use it.
+    (r"http://localhost:9000", "{s3}"),
+    (r"s3://registry/", "s3://{bucket}/"),
+    (r"AWS_ACCESS_KEY_ID=KEY AWS_SECRET_ACCESS_KEY=SECRET", "AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY={secret}"),
     # Names and ports.
     (r"registry\.example\.org:5000", "localhost:{port}"),
     (r"\bhttps://registry\.example\.org\b", "https://localhost:{proxy}"),

@@ -13,6 +13,7 @@ from tests.docs import pages
 from tests.docs.pages import Command, NotRun
 from tests.docs.stage import Stage, reads
 from tests.servers.postgresql import Cluster
+from tests.servers.s3 import Server
 
 CLIENTS = ("docker", "podman", "skopeo", "crane", "oras", "regctl", "helm", "htpasswd", "openssl", "sqlite3", "nginx")
 # Shown for completeness; a machine without it skips the page, even where the others are required.
@@ -58,10 +59,16 @@ def environment(page: Path, request: pytest.FixtureRequest) -> dict[str, str]:
 @pytest.fixture
 def names(page: Path, request: pytest.FixtureRequest) -> dict[str, str]:
     """What stands in for the servers that a page speaks of."""
-    if "db.example.org" not in page.read_text():
-        return {}
-    cluster: Cluster = request.getfixturevalue("postgresql")
-    return {"cluster": cluster.url(), "database": str(cluster.port)}
+    text, found = page.read_text(), dict[str, str]()
+    if "db.example.org" in text:
+        cluster: Cluster = request.getfixturevalue("postgresql")
+        found |= {"cluster": cluster.url(), "database": str(cluster.port)}
+    if "http://localhost:9000" in text:
+        server: Server = request.getfixturevalue("s3")
+        bucket = server.bucket()
+        found |= {"s3": bucket.endpoint, "bucket": bucket.name}
+        found |= {"key": bucket.keys.access, "secret": bucket.keys.secret}
+    return found
 
 
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=pages.name)

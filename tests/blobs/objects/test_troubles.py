@@ -149,6 +149,28 @@ async def test_a_plain_no_is_not_asked_for_again(bucket: Service, way: Way, stat
     assert len(way.requests) == 1
 
 
+async def test_removing_many_ends_at_a_plain_no(bucket: Service, way: Way) -> None:
+    way.always = Answers(403)
+
+    with pytest.raises(StorageFailed):
+        await bucket.remove([f"staged/{number}" for number in range(40)])
+
+    assert len(way.requests) <= 16
+
+
+async def test_an_answer_of_some_proxy_is_not_taken_for_one_of_the_service(
+    opener: Opener, way: Way, bucket: Service
+) -> None:
+    await bucket.put(KEY, b"content")
+    way.always = Answers(200)
+
+    async with replace(opener.through(way.host), budget_seconds=0).open() as hasty:
+        with pytest.raises(StorageFailed):
+            await read(hasty, KEY, 0, 7)
+        with pytest.raises(StorageFailed):
+            await keys(hasty)
+
+
 async def test_a_ping_is_tried_once(bucket: Service, way: Way) -> None:
     way.always = Answers(503)
 

@@ -61,7 +61,7 @@ def azure_errors(operation: str) -> Iterator[None]:
         if error.status_code == 404 and code != "ContainerNotFound":  # noqa: PLR2004  not found
             raise BlobMissing(operation) from error
         raise StorageFailed(f"{operation}: {code}") from error
-    except (AzureError, TimeoutError) as error:
+    except (AzureError, TimeoutError, ValueError) as error:  # the last for an answer without a range
         raise Fault(f"{operation}: {type(error).__name__}") from error
 
 
@@ -73,7 +73,10 @@ class _Page:
 
 async def _page(listing: Callable[[], AsyncItemPaged[BlobProperties]], name: str | None) -> _Page:
     pages = listing().by_page(name)
-    page = await anext(pages)
+    try:
+        page = await anext(pages)
+    except AttributeError as error:  # the client's, where the answer holds no document
+        raise Fault("list: no listing was answered") from error
     blobs = [blob async for blob in page]
     return _Page(blobs, getattr(pages, "continuation_token", None))
 
@@ -158,7 +161,7 @@ class AzureBucket:
         return int(properties.size)
 
     async def remove(self, keys: Sequence[str]) -> None:
-        await some_at_once([self._remove(key) for key in keys])
+        await some_at_once(self._remove(key) for key in keys)
 
     async def _remove(self, key: str) -> None:
         with suppress(BlobMissing):
