@@ -26,6 +26,7 @@ class Loaded:
     seconds: float
     errors: int
     protocol: str
+    wait: float  # milliseconds from the last byte of a pushed blob to its 201, the median
 
     @property
     def rate(self) -> float:
@@ -56,7 +57,9 @@ def load(program: Path, mode: str, base: str, **options: object) -> Loaded:
     found = json.loads(done.stdout)
     if found["errors"]:
         raise SystemExit(f"{mode} {base} {options}: {found}")
-    return Loaded(found["count"], found["bytes"], found["seconds"], found["errors"], found.get("proto", ""))
+    return Loaded(
+        found["count"], found["bytes"], found["seconds"], found["errors"], found.get("proto", ""), found["wait_ms"]
+    )
 
 
 def digest_of_push(program: Path, size: int, seed: int) -> str:

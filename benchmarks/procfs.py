@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -59,15 +60,16 @@ class Cost:
 
 
 class Watch:
-    """Measures the cost of a server while its block runs."""
+    """Measures the cost of servers while its block runs."""
 
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
+    def __init__(self, *pids: int, helpers: Sequence[int] = ()) -> None:
+        self._pids = pids
+        self._helpers = helpers  # whose processor time counts too, and not their memory
         self._over = threading.Event()
         self.cost = Cost()
 
     def __enter__(self) -> Self:
-        self._before = cpu_seconds(self._pid)
+        self._before = self._cpu()
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
         return self
@@ -77,10 +79,13 @@ class Watch:
     ) -> None:
         self._over.set()
         self._thread.join()
-        self.cost.cpu = cpu_seconds(self._pid) - self._before
+        self.cost.cpu = self._cpu() - self._before
+
+    def _cpu(self) -> float:
+        return sum(map(cpu_seconds, (*self._pids, *self._helpers)))
 
     def _sample(self) -> None:
         while True:
-            self.cost.peak = max(self.cost.peak, memory(self._pid))
+            self.cost.peak = max(self.cost.peak, sum(map(memory, self._pids)))
             if self._over.wait(_SAMPLE_SECONDS):
                 return

@@ -52,6 +52,10 @@ class Started:
         except httpx.TransportError:
             return False
 
+    def listens(self) -> bool:
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", self.port)) == 0
+
     def workers(self) -> set[int]:
         found = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True, check=False)
         return {int(pid) for pid in found.stdout.split()}
@@ -338,6 +342,13 @@ def test_connections_wait_while_every_worker_is_replaced(start: Start) -> None:
     with socket.create_connection(("127.0.0.1", one.port), timeout=PATIENCE) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_a_request_waits_while_the_application_is_not_open_yet(start: Start) -> None:
+    one = start('[log]\nlevel = "warning"', wait=False)
+    eventually(one.listens, one)
+
+    assert one.answer()
 
 
 def test_an_application_that_cannot_start_ends_the_server(start: Start) -> None:

@@ -7,6 +7,9 @@ from typing import Any
 from pierhead import worker
 
 SLOW_PIECES = 20
+SLOW_START_SECONDS = 0.7
+
+opened = asyncio.Event()
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -26,6 +29,9 @@ def build() -> Any:
 
 async def _live(receive: Any, send: Any) -> None:
     await receive()
+    if worker.settings().log.level == "warning":
+        await asyncio.sleep(SLOW_START_SECONDS)
+    opened.set()
     await send({"type": "lifespan.startup.complete"})
     worker.ready()
     await receive()
@@ -33,6 +39,8 @@ async def _live(receive: Any, send: Any) -> None:
 
 
 async def _answer(scope: dict[str, Any], send: Any) -> None:
+    if not opened.is_set():
+        raise RuntimeError("asked before it was open")
     headers = dict(scope["headers"])
     text = f"{os.getpid()} {worker.settings().manifests.max_references} {headers.get(b'host', b'').decode()}"
     await send({"type": "http.response.start", "status": 200, "headers": []})

@@ -25,7 +25,7 @@ import (
 
 var (
 	mode    = flag.String("mode", "", "requests, pull, push, images")
-	base    = flag.String("base", "", "http://127.0.0.1:5000")
+	base    = flag.String("base", "", "http://127.0.0.1:5000; several, comma-separated, get the streams in turn")
 	method  = flag.String("method", "GET", "of requests")
 	paths   = flag.String("paths", "", "file of paths, or one path")
 	auth    = flag.String("auth", "", "Authorization header")
@@ -42,6 +42,7 @@ type result struct {
 	Seconds float64 `json:"seconds"`
 	Errors  int64   `json:"errors"`
 	P99     float64 `json:"p99_ms"`
+	Wait    float64 `json:"wait_ms"`
 	First   string  `json:"first_error,omitempty"`
 	Proto   string  `json:"proto,omitempty"`
 }
@@ -74,6 +75,10 @@ func main() {
 	if len(times) > 0 {
 		out.P99 = float64(times[len(times)*99/100].Microseconds()) / 1000
 	}
+	if len(waits) > 0 {
+		sort.Slice(waits, func(i, j int) bool { return waits[i] < waits[j] })
+		out.Wait = float64(waits[len(waits)/2].Microseconds()) / 1000
+	}
 	if text, ok := firstError.Load().(string); ok {
 		out.First = text
 	}
@@ -81,6 +86,32 @@ func main() {
 		out.Proto = text
 	}
 	_ = json.NewEncoder(os.Stdout).Encode(out)
+}
+
+// at is the server that a stream talks to.
+func at(stream int) string {
+	all := strings.Split(*base, ",")
+	return all[stream%len(all)]
+}
+
+// waits are the times from the last byte of a pushed blob to the answer that says it is kept.
+var (
+	waits   []time.Duration
+	waiting sync.Mutex
+)
+
+// dated remembers when the last of its bytes was taken.
+type dated struct {
+	io.Reader
+	ended time.Time
+}
+
+func (d *dated) Read(into []byte) (int, error) {
+	n, err := d.Reader.Read(into)
+	if err == io.EOF && d.ended.IsZero() {
+		d.ended = time.Now()
+	}
+	return n, err
 }
 
 // prepared is the time spent before the work proper: making content and its digests.
@@ -106,7 +137,6 @@ func each(work func(stream int) []time.Duration) []time.Duration {
 
 // requests: bare connections and ready-made requests, so that the client costs little.
 func requests() []time.Duration {
-	address := strings.TrimPrefix(*base, "http://")
 	list := []string{*paths}
 	if text, err := os.ReadFile(*paths); err == nil {
 		list = strings.Fields(string(text))
@@ -115,13 +145,15 @@ func requests() []time.Duration {
 	if *auth != "" {
 		header = "Authorization: " + *auth + "\r\n"
 	}
+	host := strings.TrimPrefix(at(0), "http://")
 	ready := make([][]byte, len(list))
 	for i, path := range list {
-		ready[i] = []byte(*method + " " + path + " HTTP/1.1\r\nHost: " + address + "\r\nUser-Agent: load\r\n" +
+		ready[i] = []byte(*method + " " + path + " HTTP/1.1\r\nHost: " + host + "\r\nUser-Agent: load\r\n" +
 			"Accept: application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*\r\n" + header + "\r\n")
 	}
 	ending := time.Now().Add(time.Duration(*seconds * float64(time.Second)))
 	return each(func(stream int) []time.Duration {
+		address := strings.TrimPrefix(at(stream), "http://")
 		connection, err := net.Dial("tcp", address)
 		if err != nil {
 			fail(err)
@@ -192,9 +224,9 @@ func client() *http.Client {
 // pull: whole blobs, thrown away.
 func pull() []time.Duration {
 	shared := client()
-	return each(func(int) []time.Duration {
+	return each(func(stream int) []time.Duration {
 		begun := time.Now()
-		answer, err := shared.Get(*base + *paths)
+		answer, err := shared.Get(at(stream) + *paths)
 		if err != nil {
 			fail(err)
 			return nil
@@ -267,9 +299,9 @@ func do(shared *http.Client, verb, url string, body io.Reader, kind string, want
 	return answer, nil
 }
 
-func resolve(location string) string {
+func resolve(stream int, location string) string {
 	if strings.HasPrefix(location, "/") {
-		return *base + location
+		return at(stream) + location
 	}
 	return location
 }
@@ -312,16 +344,19 @@ func push() []time.Duration {
 }
 
 func upload(shared *http.Client, whole []byte, stream int, digest string) error {
-	answer, err := do(shared, "POST", fmt.Sprintf("%s/v2/push/r%d/blobs/uploads/", *base, stream), nil, "", 202)
+	answer, err := do(shared, "POST", fmt.Sprintf("%s/v2/push/r%d/blobs/uploads/", at(stream), stream), nil, "", 202)
 	if err != nil {
 		return err
 	}
-	body := struct{ io.Reader }{content(whole, *seed+uint64(stream), *size)}
-	answer, err = do(shared, "PATCH", resolve(answer.Header.Get("Location")), body, "application/octet-stream", 202)
+	body := &dated{Reader: content(whole, *seed+uint64(stream), *size)}
+	answer, err = do(shared, "PATCH", resolve(stream, answer.Header.Get("Location")), body, "application/octet-stream", 202)
 	if err != nil {
 		return err
 	}
-	_, err = do(shared, "PUT", join(resolve(answer.Header.Get("Location")), "digest="+digest), nil, "", 201)
+	_, err = do(shared, "PUT", join(resolve(stream, answer.Header.Get("Location")), "digest="+digest), nil, "", 201)
+	waiting.Lock()
+	waits = append(waits, time.Since(body.ended))
+	waiting.Unlock()
 	return err
 }
 
@@ -351,7 +386,7 @@ func images() []time.Duration {
 }
 
 func image(shared *http.Client, stream, i int) error {
-	repository := fmt.Sprintf("%s/v2/images/r%d", *base, (stream+i**streams)%*repos)
+	repository := fmt.Sprintf("%s/v2/images/r%d", at(stream), (stream+i**streams)%*repos)
 	var entries [3]string
 	for part, kind := range []string{configType, layerType, layerType} {
 		body := []byte(fmt.Sprintf(`{"n":"%d-%d-%d-%d"}%s`, *seed, stream, i, part, strings.Repeat(" ", 1000)))
@@ -362,7 +397,7 @@ func image(shared *http.Client, stream, i int) error {
 		if err != nil {
 			return err
 		}
-		url := join(resolve(answer.Header.Get("Location")), "digest="+digest)
+		url := join(resolve(stream, answer.Header.Get("Location")), "digest="+digest)
 		if _, err = do(shared, "PUT", url, bytes.NewReader(body), "application/octet-stream", 201); err != nil {
 			return err
 		}

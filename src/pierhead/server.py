@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
-from pierhead import __version__, backends, worker
+from pierhead import __version__, backends, memory, worker
 from pierhead.access.authenticator import Access
 from pierhead.asgi.cors import Cors
 from pierhead.asgi.types import App, Receive, Scope, Send
@@ -47,6 +47,7 @@ class Server:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
+        memory.keep_freed()
         async with AsyncExitStack() as stack:
             await self._open(stack)
             # What is loaded by now stays; the collector need not look at it again.

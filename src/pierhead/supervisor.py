@@ -6,6 +6,7 @@ own loop gives up after two deaths within six seconds and is deaf to SIGTERM whi
 """
 
 import asyncio
+import gc
 import importlib
 import logging
 import math
@@ -284,6 +285,9 @@ def serve(settings: Settings, load: Callable[[], Settings], target: str = TARGET
         # Once here rather than in each worker: a replaced worker then serves within milliseconds.
         for module in (target, JOBS_TARGET):
             importlib.import_module(module.partition(":")[0])
+        # Shared with them, as long as no process's collector writes to it.
+        gc.collect()
+        gc.freeze()
         return Supervisor(settings, load, lock, sock).run(target)
 
 

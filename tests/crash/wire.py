@@ -24,8 +24,9 @@ class Answer:
 
 
 class Wire:
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, seconds: float = 30) -> None:
         self._host = host
+        self._seconds = seconds  # without a byte of the answer
         self._connection: http.client.HTTPConnection | None = None
 
     def __enter__(self) -> Self:
@@ -37,7 +38,7 @@ class Wire:
     def ask(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Answer:
         """Raises NoAnswer."""
         if self._connection is None:
-            self._connection = http.client.HTTPConnection(self._host, timeout=30)
+            self._connection = http.client.HTTPConnection(self._host, timeout=self._seconds)
         try:
             self._connection.request(method, path, body or None, dict(headers or {}))
             response = self._connection.getresponse()

@@ -16,8 +16,8 @@ from tests.running import free_port
 
 # What a page says, and what a test does instead. Everything else is run as it stands.
 # {scratch} is the page's directory, {port} and {proxy} are free ports, {images} what stands in for Docker Hub.
-# {cluster} and {database} are the URL and the port of a PostgreSQL, {moved_to} is an empty database in it, {s3} and
-# {bucket} are an S3 server and an empty bucket: for the pages that ask for them.
+# For pages that ask for them: {cluster} and {database} are the URL and the port of a PostgreSQL, {moved_to} an empty
+# database in it, {s3} and {bucket} an S3 server and an empty bucket.
 SUBSTITUTIONS: tuple[tuple[str, str], ...] = (
     # What is fetched from elsewhere.
     (r"git clone <this repository> pierhead", "ln -s {checkout} pierhead"),

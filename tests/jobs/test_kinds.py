@@ -176,6 +176,22 @@ def test_a_worker_alone_does_the_jobs_of_a_server_that_does_none(tmp_path: Path)
         assert httpx.get(f"{running.url}/readyz").status_code == 200
 
 
+def test_a_worker_alone_and_the_command_work_on_postgresql(tmp_path: Path, emptied_postgresql: str) -> None:
+    (tmp_path / "data").mkdir()
+
+    def listed() -> set[str]:
+        lines = pierhead(tmp_path / "data", "list", "--database", emptied_postgresql).splitlines()
+        return {line.split()[1] for line in lines[1:]}
+
+    with alone(tmp_path / "data", PIERHEAD_DATABASE_URL=emptied_postgresql) as worker:
+        eventually(lambda: listed() == SCHEDULED)
+        pierhead(tmp_path / "data", "run", "uploads.expire", "--database", emptied_postgresql)
+        eventually(lambda: b'"job done"' in (tmp_path / "worker.log").read_bytes())
+        worker.send_signal(signal.SIGTERM)
+
+        assert worker.wait(10) == 0
+
+
 def test_a_worker_alone_does_not_keep_a_server_out(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     with alone(tmp_path / "data"), serving(tmp_path / "data", "--workers", "1") as running:

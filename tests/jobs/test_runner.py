@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pierhead.errors import MetadataUnavailable
+from pierhead.errors import MetadataUnavailable, StorageFailed
 from pierhead.jobs.kind import Kind
 from pierhead.jobs.runner import Runner
 from pierhead.metadata import jobs
@@ -285,6 +285,21 @@ async def test_what_is_not_wanted_is_not_taken_up_and_nothing_is_written(place: 
         assert looks < 20
         work = True
         await until(lambda: finished_once(database))
+
+
+async def test_a_look_that_fails_is_told_as_the_job_s_and_holds_up_no_other_kind(database: Database) -> None:
+    heard = Heard()
+
+    async def broken() -> bool:
+        raise StorageFailed("reset")
+
+    async def perform(_: Job) -> None:
+        await broken()
+
+    broken_kind = Kind("broken", perform, every=0.01, wanted=broken)
+    await ask(database, "sound")
+    async with running(database, broken_kind, Kind("sound", nothing), heard=heard):
+        await until(lambda: true({("broken", "failed"), ("sound", "done")} <= set(heard.ended)))
 
 
 async def finished_once(database: Database) -> bool:

@@ -40,8 +40,7 @@ http {{
             proxy_set_header Host $http_host;
             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
             proxy_set_header X-Forwarded-Proto $scheme;
-            # Never a POST or a PATCH a second time: non_idempotent is left out.
-            proxy_next_upstream error timeout;
+            proxy_next_upstream {again};
             proxy_connect_timeout 5s;
             proxy_read_timeout 900s;
             proxy_send_timeout 900s;
@@ -51,16 +50,24 @@ http {{
 """
 
 
+# Never a POST or a PATCH a second time: non_idempotent is left out.
+AGAIN = "error timeout"
+NEVER_AGAIN = "off"
+
+
 @contextmanager
-def balancer(ports: Sequence[int]) -> Iterator[str]:
-    """The URL in front of the nodes at these ports of loopback. One that is gone is tried again after a second."""
+def balancer(ports: Sequence[int], *, again: str = AGAIN) -> Iterator[str]:
+    """The URL in front of the nodes at these ports of loopback. One that is gone is tried again after a second.
+
+    `again` is when a request goes to another node: a PUT and a DELETE too may then take effect twice.
+    """
     program = components.require("nginx")
     with process.scratch("balancer") as folder:
         port = free_port()
         configuration = folder / "nginx.conf"
         nodes = "\n        ".join(f"server 127.0.0.1:{node} max_fails=1 fail_timeout=1s;" for node in ports)
         user = "user root;" if os.geteuid() == 0 else ""  # who owns the folder
-        configuration.write_text(_CONFIGURATION.format(user=user, nodes=nodes, port=port))
+        configuration.write_text(_CONFIGURATION.format(user=user, nodes=nodes, port=port, again=again))
         command: list[str | Path] = [program, "-p", folder, "-c", configuration, "-e", "stderr"]
         # Killed, the master would leave its workers behind.
         with process.running(command, folder, lambda: process.accepts(port), orphaned="TERM"):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 
@@ -32,6 +32,16 @@ class Bucket:
     keys: Keys
     region: str = REGION
 
+    def url(self, *, through: str = "", **options: str) -> str:
+        """As `--storage` takes it, in a folder of the bucket; with `through`, by way of that host."""
+        endpoint = f"http://{through}" if through else self.endpoint
+        return f"s3://{self.name}/team?{urlencode({'endpoint': endpoint, **options}, safe=':/')}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Where a server finds its credentials."""
+        return {"AWS_ACCESS_KEY_ID": self.keys.access, "AWS_SECRET_ACCESS_KEY": self.keys.secret}
+
     def client(self) -> httpx.Client:
         """Its requests are signed; their paths begin with the object's key."""
         return httpx.Client(
@@ -52,7 +62,8 @@ class Server:
 
 
 @contextmanager
-def s3() -> Iterator[Server]:
+def s3(drive: Path | None = None) -> Iterator[Server]:
+    """On a drive of its own, or on the given one."""
     program = components.require("minio")
     keys = Keys("pierhead", secrets.token_hex(16))
     with process.scratch("minio") as folder:
@@ -64,7 +75,8 @@ def s3() -> Iterator[Server]:
             "MINIO_BROWSER": "off",
             "MINIO_UPDATE": "off",
         }
-        command: list[str | Path] = [program, "server", "--quiet", "--address", f"127.0.0.1:{port}", folder / "drive"]
+        command: list[str | Path] = [program, "server", "--quiet", "--address", f"127.0.0.1:{port}"]
+        command.append(drive or folder / "drive")
         with process.running(command, folder, lambda: _ready(server), environment=environment):
             yield server
 

@@ -5,7 +5,6 @@
 import json
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -32,11 +31,11 @@ def jobs() -> None:
 @click.option("--state", type=click.Choice(STATES), help="Those of one state only.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="Most that are shown.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, each with all that is known of it.")
-def list_(config: Path | None, data: str | None, state: Any, limit: int, as_json: bool) -> None:  # noqa: FBT001  click's
+def list_(state: Any, limit: int, as_json: bool, **place: Any) -> None:  # noqa: FBT001  click's
     """Show jobs, the latest first."""
     from pierhead.metadata import jobs as rows
 
-    found = _asked(config, data, partial(rows.page, state=state, limit=limit))
+    found = _asked(place, partial(rows.page, state=state, limit=limit))
     click.echo(json.dumps([_told(job) for job in found], indent=2) if as_json else _table(found), nl=as_json)
 
 
@@ -44,15 +43,15 @@ def list_(config: Path | None, data: str | None, state: Any, limit: int, as_json
 @place_flags
 @click.argument("job", type=int, required=False)
 @click.option("--all-dead", is_flag=True, help="Every job that is dead.")
-def retry(config: Path | None, data: str | None, job: int | None, all_dead: bool) -> None:  # noqa: FBT001  click's
+def retry(job: int | None, all_dead: bool, **place: Any) -> None:  # noqa: FBT001  click's
     """Let a job that is dead, or waits, run now."""
     if (job is None) != all_dead:
         raise click.UsageError("give the id of a job, or --all-dead")
     from pierhead.metadata import jobs as rows
 
     if job is None:
-        click.echo(f"{_changed(config, data, rows.retry_dead)} will be tried again")
-    elif _changed(config, data, partial(rows.retry, job_id=job)):
+        click.echo(f"{_changed(place, rows.retry_dead)} will be tried again")
+    elif _changed(place, partial(rows.retry, job_id=job)):
         click.echo(f"{job} will be tried again")
     else:
         refuse([f"no job with the id {job} is dead or waits"], 1)
@@ -61,11 +60,11 @@ def retry(config: Path | None, data: str | None, job: int | None, all_dead: bool
 @jobs.command()
 @place_flags
 @click.argument("job", type=int)
-def drop(config: Path | None, data: str | None, job: int) -> None:
+def drop(job: int, **place: Any) -> None:
     """Forget a job that does not run."""
     from pierhead.metadata import jobs as rows
 
-    if not _changed(config, data, partial(rows.drop, job_id=job)):
+    if not _changed(place, partial(rows.drop, job_id=job)):
         refuse([f"there is no job with the id {job}, or it runs"], 1)
     click.echo(f"{job} dropped")
 
@@ -73,35 +72,35 @@ def drop(config: Path | None, data: str | None, job: int) -> None:
 @jobs.command()
 @place_flags
 @click.argument("kind")
-def run(config: Path | None, data: str | None, kind: str) -> None:
+def run(kind: str, **place: Any) -> None:
     """Have what runs again and again run now."""
     from pierhead.metadata import jobs as rows
 
-    known = _asked(config, data, rows.schedules)
+    known = _asked(place, rows.schedules)
     if kind not in known:
         refuse([f"{kind}: no such kind runs here; there are: {', '.join(known) or 'none yet'}"], 1)
-    job = _changed(config, data, partial(rows.enqueue, kind=kind))
-    _changed(config, data, partial(rows.retry, job_id=job))
+    job = _changed(place, partial(rows.enqueue, kind=kind))
+    _changed(place, partial(rows.retry, job_id=job))
     click.echo(f"{kind} runs as job {job}")
 
 
-def _asked(config: Path | None, data: str | None, operation: "Operation[T]") -> T:
-    found: T = _with_database(config, data, lambda database: database.read(operation))
+def _asked(place: dict[str, Any], operation: "Operation[T]") -> T:
+    found: T = _with_database(place, lambda database: database.read(operation))
     return found
 
 
-def _changed(config: Path | None, data: str | None, operation: "Operation[T]") -> T:
-    result: T = _with_database(config, data, lambda database: database.write(operation))
+def _changed(place: dict[str, Any], operation: "Operation[T]") -> T:
+    result: T = _with_database(place, lambda database: database.write(operation))
     return result
 
 
-def _with_database(config: Path | None, data: str | None, ask: Callable[[Any], Any]) -> Any:
+def _with_database(place: dict[str, Any], ask: Callable[[Any], Any]) -> Any:
     import asyncio
 
     from pierhead import backends
     from pierhead.errors import PierheadError
 
-    settings = load(config, {"data": data}).settings
+    settings = load(place["config"], place).settings
 
     async def run() -> Any:
         async with backends.existing_database(settings) as database:

@@ -48,10 +48,11 @@ def worker(config: Path | None, **flags: Any) -> None:
 
     settings = load(config, flags).settings
     logs.configure(logs.resolve(settings.log.format), settings.log.level)
-    from pierhead import background, data_directory
+    from pierhead import backends, background, data_directory
 
     try:
         data_directory.prepare(settings.server.data)
+        backends.prepare(settings)
         background.alone(settings)
     except ConfigurationError as error:
         refuse(error.mistakes, CONFIGURATION_MISTAKES)

@@ -50,8 +50,9 @@ async def _serve(app: App, listener: socket.socket, settings: Settings, most: in
 
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(RETIRE_SIGNAL, retire)
-    door.open()
     async with Lifespan(app):
+        # Not before: whoever came earlier waits in the backlog, since nothing could answer yet.
+        door.open()
         while not stop.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(_TICK_SECONDS):
@@ -125,7 +126,9 @@ class Door:
         self._watch()
 
     def close(self) -> None:
-        """For good: whoever comes now finds another worker, or nobody."""
+        """For good: whoever comes now finds another worker, or nobody. Who is at the door already is let in."""
+        while self._watching and self._accept():
+            pass
         self.shut()
         self._listener.close()
 
@@ -137,21 +140,23 @@ class Door:
             self._house.loop.remove_reader(self._listener.fileno())
         self._watching = wanted
 
-    def _accept(self) -> None:
+    def _accept(self) -> bool:
+        """Whether somebody came in."""
         try:
             connected, _ = self._listener.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return  # another worker was faster, or the client has gone
+            return False  # another worker was faster, or the client has gone
         except OSError as error:
             log.warning("no connection can be accepted: %s", errno.errorcode.get(error.errno or 0))
             self.shut()
             self._house.loop.call_later(_SHORTAGE_SECONDS, self.open)
-            return
+            return False
         connected.setblocking(False)
         task = self._house.loop.create_task(self._enter(connected))
         self._entering.add(task)
         task.add_done_callback(self._entered)
         self._watch()
+        return True
 
     async def _enter(self, connected: socket.socket) -> None:
         try:

@@ -140,7 +140,7 @@ def _report(job: Job, outcome: Outcome, seconds: float) -> None:
         case "done" | "given back":
             log.info("job %s", outcome.word, extra=fields)
         case "lost":
-            log.warning("job lost: another worker has it", extra=fields)
+            log.warning("job lost: its outcome is not ours to write", extra=fields)
         case "failed" | "dead":
             level = logging.ERROR if outcome.word == "dead" else logging.WARNING
             trace = None if isinstance(outcome.error, PierheadError) else outcome.error

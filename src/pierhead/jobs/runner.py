@@ -109,7 +109,10 @@ class Runner:
         asked_at = self._asked_at.get(kind.name)
         if asked_at is not None and time.monotonic() - asked_at < (kind.every or 0.0):
             return False
-        wanted = await kind.wanted()
+        try:
+            wanted = await kind.wanted()
+        except PierheadError:
+            return True  # the job will tell what is wrong, and holds up no other kind
         if not wanted:
             self._asked_at[kind.name] = time.monotonic()
         return wanted

@@ -30,8 +30,8 @@ class Registry:
         self.repositories = Repositories(database)
         self.manifests = Manifests(database, manifests, settings.manifests, stale, copied=copied)
         self.tags = Tags(database, copied=copied)
-        self.blobs = Blobs(database, store, Contents(half, item_max=_SMALL_BLOB_BYTES), stale)
         self.marks = Marks(database, store)
+        self.blobs = Blobs(database, store, Contents(half, item_max=_SMALL_BLOB_BYTES), stale)
         inline = settings.storage.inline_bytes
         self.uploads = Uploads(database, store, self.marks, settings.uploads, inline=inline, copied=copied)
         self.referrers = Referrers(database)

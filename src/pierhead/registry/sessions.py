@@ -10,9 +10,10 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import NoReturn
 
 from pierhead.blobs.store import Accepted
-from pierhead.errors import UploadBusy, UploadUnknown
+from pierhead.errors import UploadBusy, UploadOutOfOrder, UploadUnknown
 from pierhead.metadata import uploads as rows
 from pierhead.metadata.database import Database
 from pierhead.models import Part, RepositoryName, Upload
@@ -42,7 +43,7 @@ class Session:
         await self._advance(self.upload)
 
     async def keep(self, accepted: Accepted) -> None:
-        """Raises UploadUnknown as all of these do."""
+        """Raises UploadUnknown, UploadOutOfOrder, as all of these do."""
         upload = replace(
             self.upload, offset=accepted.offset, state=accepted.state, boot=accepted.boot, notes=accepted.notes
         )
@@ -68,5 +69,12 @@ class Session:
 
     async def _advance(self, upload: Upload, parts: tuple[Part, ...] = (), *, ends: bool = False) -> None:
         if not await self._database.write(lambda tx: rows.advance(tx, upload, parts, ends=ends), durable=False):
-            raise UploadUnknown(upload.id)
+            await self._refuse(upload)
         self.upload = replace(upload, saved=True, writer=None if ends else upload.writer)
+
+    async def _refuse(self, upload: Upload) -> NoReturn:
+        """Raises UploadUnknown, or UploadOutOfOrder where another request gave the session its row meanwhile."""
+        if not upload.saved:
+            current = await self._find(upload.repository, upload.id)
+            raise UploadOutOfOrder(upload.id, current.offset)
+        raise UploadUnknown(upload.id)

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -17,28 +17,26 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from google.oauth2 import service_account
 
 from pierhead.blobs.objects.azure import AzureBucket
-from pierhead.blobs.objects.bucket import Bucket, SignsUrls, TakesParts
+from pierhead.blobs.objects.bucket import Service
 from pierhead.blobs.objects.gcs import GoogleBucket
 from pierhead.blobs.objects.gcs.account import Account
 from pierhead.blobs.objects.s3 import S3Bucket
+from pierhead.blobs.work import Observe, unobserved
 from tests.servers import azurite as azurite_server
 from tests.servers import gcs as gcs_server
 from tests.servers import s3 as s3_server
-
-
-class WholeBucket(Bucket, TakesParts, SignsUrls, Protocol):
-    """All powers that an adapter may have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opener:
     """Opens a bucket of one service; with `host`, through what listens there."""
 
-    make: Callable[..., AbstractAsyncContextManager[WholeBucket]]
+    make: Callable[..., AbstractAsyncContextManager[Service]]
     endpoint: str  # http://HOST:PORT, and more where the service has it so
     name: str
     budget_seconds: float = 2
     prefix: str = "team"
+    observe: Observe = unobserved
 
     @property
     def host(self) -> str:
@@ -47,7 +45,7 @@ class Opener:
     def through(self, host: str) -> "Opener":
         return replace(self, endpoint=self.endpoint.replace(self.host, host))
 
-    def open(self) -> AbstractAsyncContextManager[WholeBucket]:
+    def open(self) -> AbstractAsyncContextManager[Service]:
         return self.make(self)
 
 
@@ -58,7 +56,7 @@ def azure(request: pytest.FixtureRequest) -> Opener:
 
     def make(opener: Opener) -> AzureBucket:
         url = f"az://{opener.name}/{opener.prefix}?endpoint={opener.endpoint}"
-        return AzureBucket(url, budget_seconds=opener.budget_seconds, environment=environment)
+        return AzureBucket(url, budget_seconds=opener.budget_seconds, observe=opener.observe, environment=environment)
 
     return Opener(make, container.endpoint, container.name)
 
@@ -72,6 +70,7 @@ def google(request: pytest.FixtureRequest) -> Opener:
         return GoogleBucket(
             f"gs://{opener.name}/{opener.prefix}",
             budget_seconds=opener.budget_seconds,
+            observe=opener.observe,
             environment={"STORAGE_EMULATOR_HOST": opener.endpoint},
             account=Account(service_credentials()),
         )
@@ -85,9 +84,9 @@ def s3(request: pytest.FixtureRequest) -> Opener:
 
     def make(opener: Opener) -> S3Bucket:
         # Where production has them too.
-        os.environ |= {"AWS_ACCESS_KEY_ID": bucket.keys.access, "AWS_SECRET_ACCESS_KEY": bucket.keys.secret}
+        os.environ |= bucket.environment
         url = f"s3://{opener.name}/{opener.prefix}?endpoint={opener.endpoint}"
-        return S3Bucket(url, budget_seconds=opener.budget_seconds)
+        return S3Bucket(url, budget_seconds=opener.budget_seconds, observe=opener.observe)
 
     return Opener(make, bucket.endpoint, bucket.name)
 

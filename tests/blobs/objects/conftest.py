@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.blobs.objects.buckets import SERVICES, Opener, WholeBucket
+from pierhead.blobs.objects.bucket import Service
+from tests.blobs.objects.buckets import SERVICES, Opener
 
 
 @pytest.fixture
@@ -18,6 +19,6 @@ def opener(request: pytest.FixtureRequest) -> Opener:
 
 
 @pytest.fixture
-async def bucket(opener: Opener) -> AsyncIterator[WholeBucket]:
+async def bucket(opener: Opener) -> AsyncIterator[Service]:
     async with opener.open() as bucket:
         yield bucket

@@ -20,9 +20,10 @@ import httpx
 import pytest
 
 from pierhead.blobs.objects import azure
+from pierhead.blobs.objects.bucket import Service
 from pierhead.blobs.objects.gcs import objects as gcs_objects
 from pierhead.errors import BlobMissing, StorageFailed, UploadUnknown
-from tests.blobs.objects.buckets import Opener, WholeBucket
+from tests.blobs.objects.buckets import Opener
 from tests.blobs.objects.usage import KEY, keys, pending, pieces, put_parts, read
 
 pytestmark = pytest.mark.anyio
@@ -33,14 +34,14 @@ DATA = random.Random(5).randbytes(9 * MIB + 17)
 
 @pytest.mark.parametrize("size", [0, 1, len(DATA)])
 @pytest.mark.parametrize("kind", [bytes, bytearray])
-async def test_what_was_put_is_read_back(bucket: WholeBucket, size: int, kind: type[bytes | bytearray]) -> None:
+async def test_what_was_put_is_read_back(bucket: Service, size: int, kind: type[bytes | bytearray]) -> None:
     await bucket.put(KEY, kind(DATA[:size]))
 
     assert await bucket.size(KEY) == size
     assert await read(bucket, KEY) == DATA[:size]
 
 
-async def test_an_object_that_is_put_again_is_replaced(bucket: WholeBucket) -> None:
+async def test_an_object_that_is_put_again_is_replaced(bucket: Service) -> None:
     await bucket.put(KEY, b"the first, and longer")
     await bucket.put(KEY, b"the second")
 
@@ -51,21 +52,21 @@ async def test_an_object_that_is_put_again_is_replaced(bucket: WholeBucket) -> N
     ("start", "length"),
     [(0, 1), (7, 0), (5, 100), (len(DATA) - 1, 1), (4 * MIB - 1, 2), (1, 8 * MIB + 3), (0, len(DATA))],
 )
-async def test_a_range_is_read_from_its_first_to_its_last_byte(bucket: WholeBucket, start: int, length: int) -> None:
+async def test_a_range_is_read_from_its_first_to_its_last_byte(bucket: Service, start: int, length: int) -> None:
     await bucket.put(KEY, DATA)
 
     assert await read(bucket, KEY, start, length) == DATA[start : start + length]
 
 
 @pytest.mark.parametrize(("start", "length"), [(0, 6), (4, 2), (5, 1), (9, 3), (9, 0)])
-async def test_a_range_past_the_end_is_a_failure_of_the_store(bucket: WholeBucket, start: int, length: int) -> None:
+async def test_a_range_past_the_end_is_a_failure_of_the_store(bucket: Service, start: int, length: int) -> None:
     await bucket.put(KEY, b"short")
 
     with pytest.raises(StorageFailed):
         await read(bucket, KEY, start, length)
 
 
-async def test_an_object_that_is_not_there_is_missing(bucket: WholeBucket) -> None:
+async def test_an_object_that_is_not_there_is_missing(bucket: Service) -> None:
     with pytest.raises(BlobMissing):
         await bucket.size(KEY)
     with pytest.raises(BlobMissing):
@@ -74,7 +75,7 @@ async def test_an_object_that_is_not_there_is_missing(bucket: WholeBucket) -> No
         await read(bucket, KEY, 0, 0)
 
 
-async def test_objects_are_removed_whether_they_are_there_or_not(bucket: WholeBucket) -> None:
+async def test_objects_are_removed_whether_they_are_there_or_not(bucket: Service) -> None:
     names = [f"old/{number:02d}" for number in range(40)]
     for name in [*names[::2], "kept"]:
         await bucket.put(name, b"x")
@@ -86,16 +87,14 @@ async def test_objects_are_removed_whether_they_are_there_or_not(bucket: WholeBu
 
 
 @pytest.mark.parametrize("key", ["plus+percent%2Fspace here", "question?&=#", "ümlaut"])
-async def test_any_key_keeps_its_name(bucket: WholeBucket, key: str) -> None:
+async def test_any_key_keeps_its_name(bucket: Service, key: str) -> None:
     await bucket.put(key, b"content")
 
     assert await keys(bucket) == [key]
     assert await read(bucket, key) == b"content"
 
 
-async def test_a_listing_is_in_order_and_goes_on_after_a_key(
-    bucket: WholeBucket, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_listing_is_in_order_and_goes_on_after_a_key(bucket: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """In pages of three."""
     monkeypatch.setattr(azure, "_PAGE", 3)
     monkeypatch.setattr(gcs_objects, "_PAGE", "3")
@@ -111,7 +110,7 @@ async def test_a_listing_is_in_order_and_goes_on_after_a_key(
     assert await keys(bucket, "c") == []
 
 
-async def test_a_listing_says_how_long_and_how_old_an_object_is(bucket: WholeBucket) -> None:
+async def test_a_listing_says_how_long_and_how_old_an_object_is(bucket: Service) -> None:
     await bucket.put(KEY, b"12345")
 
     [stored] = [stored async for stored in bucket.list("blobs/")]
@@ -131,7 +130,7 @@ async def test_buckets_with_prefixes_of_their_own_do_not_see_each_other(opener: 
         assert await read(theirs, "x") == b"theirs"
 
 
-async def test_parts_make_one_object_whatever_their_order(bucket: WholeBucket) -> None:
+async def test_parts_make_one_object_whatever_their_order(bucket: Service) -> None:
     session = await bucket.begin(KEY)
 
     parts = await put_parts(bucket, session, [3, 1, 2])
@@ -156,7 +155,7 @@ async def test_a_session_goes_on_in_another_process(opener: Opener) -> None:
         assert (await read(bucket, KEY)).endswith(b"part 2")
 
 
-async def test_completing_twice_changes_nothing(bucket: WholeBucket) -> None:
+async def test_completing_twice_changes_nothing(bucket: Service) -> None:
     session = await bucket.begin(KEY)
     parts = await put_parts(bucket, session, [1, 2])
     await bucket.complete(KEY, session, parts)
@@ -167,7 +166,7 @@ async def test_completing_twice_changes_nothing(bucket: WholeBucket) -> None:
     assert await read(bucket, KEY) == before
 
 
-async def test_an_object_is_made_of_exactly_the_parts_that_are_named(bucket: WholeBucket) -> None:
+async def test_an_object_is_made_of_exactly_the_parts_that_are_named(bucket: Service) -> None:
     session = await bucket.begin(KEY)
     one, _, three = await put_parts(bucket, session, [1, 2, 3])
 
@@ -177,7 +176,7 @@ async def test_an_object_is_made_of_exactly_the_parts_that_are_named(bucket: Who
     assert await pending(bucket) == []
 
 
-async def test_no_other_part_takes_the_place_of_one_that_is_named(bucket: WholeBucket) -> None:
+async def test_no_other_part_takes_the_place_of_one_that_is_named(bucket: Service) -> None:
     """A service keeps the named one, or refuses."""
     session = await bucket.begin(KEY)
     [named] = await put_parts(bucket, session, [1])
@@ -191,7 +190,7 @@ async def test_no_other_part_takes_the_place_of_one_that_is_named(bucket: WholeB
         assert await read(bucket, KEY) == b"".join(map(bytes, pieces(bucket, 1)))
 
 
-async def test_a_part_that_is_not_there_makes_no_object(bucket: WholeBucket) -> None:
+async def test_a_part_that_is_not_there_makes_no_object(bucket: Service) -> None:
     session = await bucket.begin(KEY)
     [one] = await put_parts(bucket, session, [1])
     other = replace(one, number=2, tag=one.tag[:-1] + ("0" if one.tag[-1] != "0" else "1"))
@@ -202,7 +201,7 @@ async def test_a_part_that_is_not_there_makes_no_object(bucket: WholeBucket) -> 
     assert await keys(bucket) == []
 
 
-async def test_a_session_that_nobody_began_cannot_be_completed(bucket: WholeBucket) -> None:
+async def test_a_session_that_nobody_began_cannot_be_completed(bucket: Service) -> None:
     session = await bucket.begin("other")
     one = await bucket.put_part("other", session, 1, pieces(bucket, 1))
 
@@ -212,7 +211,7 @@ async def test_a_session_that_nobody_began_cannot_be_completed(bucket: WholeBuck
     assert await keys(bucket) == []
 
 
-async def test_an_aborted_upload_leaves_nothing(bucket: WholeBucket) -> None:
+async def test_an_aborted_upload_leaves_nothing(bucket: Service) -> None:
     session = await bucket.begin(KEY)
     await put_parts(bucket, session, [1, 2])
 
@@ -223,7 +222,7 @@ async def test_an_aborted_upload_leaves_nothing(bucket: WholeBucket) -> None:
     assert await pending(bucket) == []
 
 
-async def test_an_abort_after_the_completion_harms_nothing(bucket: WholeBucket) -> None:
+async def test_an_abort_after_the_completion_harms_nothing(bucket: Service) -> None:
     session = await bucket.begin(KEY)
     await bucket.complete(KEY, session, await put_parts(bucket, session, [1]))
 
@@ -232,7 +231,7 @@ async def test_an_abort_after_the_completion_harms_nothing(bucket: WholeBucket) 
     assert (await read(bucket, KEY)).endswith(b"part 1")
 
 
-async def test_unfinished_uploads_are_pending_unless_the_service_forgets_them(bucket: WholeBucket) -> None:
+async def test_unfinished_uploads_are_pending_unless_the_service_forgets_them(bucket: Service) -> None:
     sessions = [await bucket.begin(KEY), await bucket.begin(KEY), await bucket.begin("zz")]
     for session in sessions[:2]:
         await put_parts(bucket, session, [2, 1])
@@ -250,7 +249,7 @@ async def test_unfinished_uploads_are_pending_unless_the_service_forgets_them(bu
     assert await pending(bucket) == []
 
 
-async def test_a_signed_address_serves_anybody_with_the_headers_asked_for(bucket: WholeBucket) -> None:
+async def test_a_signed_address_serves_anybody_with_the_headers_asked_for(bucket: Service) -> None:
     await bucket.put(KEY, b"content of a layer")
     headers = {"content-type": "application/vnd.oci.image.layer.v1.tar+gzip", "cache-control": "private, max-age=60"}
 
@@ -266,7 +265,7 @@ async def test_a_signed_address_serves_anybody_with_the_headers_asked_for(bucket
         assert whole.headers["cache-control"] == headers["cache-control"]
 
 
-async def test_pings_of_a_good_bucket_leave_an_empty_object_at_most(bucket: WholeBucket) -> None:
+async def test_pings_of_a_good_bucket_leave_an_empty_object_at_most(bucket: Service) -> None:
     await bucket.ping()
     await bucket.ping()
 

@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 
 from pierhead.blobs.objects import azure_account, s3_client
+from pierhead.blobs.objects.bucket import Service
 from pierhead.blobs.objects.gcs import service as gcs_service
 from pierhead.errors import StorageFailed
-from tests.blobs.objects.buckets import Opener, WholeBucket
+from tests.blobs.objects.buckets import Opener
 from tests.blobs.objects.troubled import Answers, Cut, Lost, Reset, Short, Silent, Trouble, Way, way_to
 from tests.blobs.objects.usage import KEY, keys, pending, pieces, put_parts, read
 
@@ -28,7 +29,7 @@ async def way(opener: Opener) -> AsyncIterator[Way]:
 
 
 @pytest.fixture
-async def bucket(opener: Opener, way: Way) -> AsyncIterator[WholeBucket]:
+async def bucket(opener: Opener, way: Way) -> AsyncIterator[Service]:
     """Reached through the way."""
     async with replace(opener.through(way.host), budget_seconds=5).open() as bucket:
         yield bucket
@@ -47,7 +48,7 @@ async def bucket(opener: Opener, way: Way) -> AsyncIterator[WholeBucket]:
     ],
     ids=str,
 )
-async def test_a_read_goes_on_where_it_broke(bucket: WholeBucket, way: Way, troubles: list[Trouble]) -> None:
+async def test_a_read_goes_on_where_it_broke(bucket: Service, way: Way, troubles: list[Trouble]) -> None:
     await bucket.put(KEY, DATA)
     way.troubles.extend(troubles)
 
@@ -72,7 +73,7 @@ async def test_a_read_that_never_gets_further_fails(opener: Opener, way: Way) ->
 
 
 @pytest.mark.parametrize("troubles", [BUSY[:2], [Reset()], [Lost()], [Lost(), Answers(503), Reset()]], ids=str)
-async def test_what_was_sent_in_trouble_is_there_once(bucket: WholeBucket, way: Way, troubles: list[Trouble]) -> None:
+async def test_what_was_sent_in_trouble_is_there_once(bucket: Service, way: Way, troubles: list[Trouble]) -> None:
     way.troubles.extend(troubles)
     await bucket.put("small", b"small")
     way.troubles.extend(troubles)
@@ -84,7 +85,7 @@ async def test_what_was_sent_in_trouble_is_there_once(bucket: WholeBucket, way: 
 
 
 @pytest.mark.parametrize("troubles", [BUSY[:2], [Reset()], [Lost()]], ids=str)
-async def test_an_upload_in_parts_survives_trouble(bucket: WholeBucket, way: Way, troubles: list[Trouble]) -> None:
+async def test_an_upload_in_parts_survives_trouble(bucket: Service, way: Way, troubles: list[Trouble]) -> None:
     session = await bucket.begin(KEY)
     way.troubles.extend(troubles)
     parts = await put_parts(bucket, session, [1, 2])
@@ -96,7 +97,7 @@ async def test_an_upload_in_parts_survives_trouble(bucket: WholeBucket, way: Way
 
 
 @pytest.mark.parametrize("troubles", [BUSY[:2], [Cut(40)], [Lost()]], ids=str)
-async def test_a_listing_in_trouble_is_whole(bucket: WholeBucket, way: Way, troubles: list[Trouble]) -> None:
+async def test_a_listing_in_trouble_is_whole(bucket: Service, way: Way, troubles: list[Trouble]) -> None:
     for name in "abc":
         await bucket.put(name, b"")
     way.troubles.extend(troubles)
@@ -104,7 +105,7 @@ async def test_a_listing_in_trouble_is_whole(bucket: WholeBucket, way: Way, trou
     assert await keys(bucket) == ["a", "b", "c"]
 
 
-async def test_removing_in_trouble_is_no_failure_where_it_was_done(bucket: WholeBucket, way: Way) -> None:
+async def test_removing_in_trouble_is_no_failure_where_it_was_done(bucket: Service, way: Way) -> None:
     await bucket.put(KEY, b"x")
     way.troubles.append(Lost())
 
@@ -139,7 +140,7 @@ async def test_a_service_that_says_nothing_is_given_up(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 412])
-async def test_a_plain_no_is_not_asked_for_again(bucket: WholeBucket, way: Way, status: int) -> None:
+async def test_a_plain_no_is_not_asked_for_again(bucket: Service, way: Way, status: int) -> None:
     way.always = Answers(status)
 
     with pytest.raises(StorageFailed):
@@ -148,7 +149,29 @@ async def test_a_plain_no_is_not_asked_for_again(bucket: WholeBucket, way: Way, 
     assert len(way.requests) == 1
 
 
-async def test_a_ping_is_tried_once(bucket: WholeBucket, way: Way) -> None:
+async def test_removing_many_ends_at_a_plain_no(bucket: Service, way: Way) -> None:
+    way.always = Answers(403)
+
+    with pytest.raises(StorageFailed):
+        await bucket.remove([f"staged/{number}" for number in range(40)])
+
+    assert len(way.requests) <= 16
+
+
+async def test_an_answer_of_some_proxy_is_not_taken_for_one_of_the_service(
+    opener: Opener, way: Way, bucket: Service
+) -> None:
+    await bucket.put(KEY, b"content")
+    way.always = Answers(200)
+
+    async with replace(opener.through(way.host), budget_seconds=0).open() as hasty:
+        with pytest.raises(StorageFailed):
+            await read(hasty, KEY, 0, 7)
+        with pytest.raises(StorageFailed):
+            await keys(hasty)
+
+
+async def test_a_ping_is_tried_once(bucket: Service, way: Way) -> None:
     way.always = Answers(503)
 
     with pytest.raises(StorageFailed):

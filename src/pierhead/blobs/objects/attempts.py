@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -54,8 +54,8 @@ class Attempts:
             self.observe(operation, time.perf_counter() - begun, tally.size, well)
 
 
-async def some_at_once(jobs: Sequence[Awaitable[object]]) -> None:
-    """Does all; raises the first failure, once those that ran beside it are over."""
+async def some_at_once(jobs: Iterable[Awaitable[object]]) -> None:
+    """Does all; raises the first failure, once those that ran beside it are over. Takes no job before its time."""
     waiting = iter(jobs)
     while some := list(islice(waiting, _AT_ONCE)):
         for outcome in await asyncio.gather(*some, return_exceptions=True):

@@ -3,6 +3,7 @@
 Secrets come from the environment only, under the names that the vendor's own tools use.
 """
 
+import base64
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from azure.storage.blob import BlobSasPermissions, UserDelegationKey, generate_b
 from azure.storage.blob.aio import BlobClient, BlobServiceClient
 
 from pierhead.blobs.objects.place import Place
-from pierhead.errors import ConfigurationError
+from pierhead.errors import ConfigurationError, StorageFailed
 
 OPTIONS = frozenset({"account", "endpoint", "tier", "encryption_scope"})
 # Tries are counted in `patience`. A connection or an answer that stands still for so long is a fault.
@@ -36,16 +37,21 @@ class Account:
             await self._identity.close()
 
     async def signature(self, blob: BlobClient, *, seconds: int, headers: Mapping[str, str]) -> str:
-        """The query with which anybody may read this blob for a while."""
+        """The query with which anybody may read this blob for a while.
+
+        Raises StorageFailed where the account was given without a key or an identity.
+        """
         now = datetime.now(UTC)
         expiry = now + timedelta(seconds=seconds)
-        identity = self._identity is not None
+        key = getattr(self.service.credential, "account_key", None)
+        if not (key or self._identity):
+            raise StorageFailed("sign: the connection string holds no AccountKey")
         return generate_blob_sas(
             account_name=blob.account_name or "",
             container_name=blob.container_name,
             blob_name=blob.blob_name,
-            account_key=None if identity else self.service.credential.account_key,
-            user_delegation_key=await self._delegated(now, expiry) if identity else None,
+            account_key=key,
+            user_delegation_key=None if key else await self._delegated(now, expiry),
             permission=BlobSasPermissions(read=True),
             start=now - _CLOCKS_DIFFER,
             expiry=expiry,
@@ -74,7 +80,7 @@ def open_account(place: Place, environment: Mapping[str, str]) -> Account:
         )
     endpoint = place.options.get("endpoint") or f"https://{name}.blob.core.windows.net"
     if key := environment.get("AZURE_STORAGE_KEY"):
-        pair = {"account_name": name, "account_key": key}
+        pair = {"account_name": name, "account_key": _base64(key)}
         return Account(BlobServiceClient(endpoint, credential=pair, **_CLIENT), None)
     identity = DefaultAzureCredential()
     return Account(BlobServiceClient(endpoint, credential=identity, **_CLIENT), identity)
@@ -87,3 +93,11 @@ def _connected(connection: str) -> Account:
         # Not chained: the vendor's message may hold what it could not read.
         raise ConfigurationError(["AZURE_STORAGE_CONNECTION_STRING: malformed"]) from None
     return Account(service, None)
+
+
+def _base64(key: str) -> str:
+    try:
+        base64.b64decode(key, validate=True)
+    except ValueError:
+        raise ConfigurationError(["AZURE_STORAGE_KEY: malformed"]) from None
+    return key

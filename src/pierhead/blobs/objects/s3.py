@@ -212,11 +212,19 @@ class S3Bucket:
         """All answers of a listing; `markers` says what is asked of each by what the one before it said."""
         asked = {"Bucket": self._bucket, **given}
         while True:
-            page = await self._attempts.persist("list", partial(call, **asked))
+            page = await self._attempts.persist("list", partial(_listing, call, asked))
             yield page
-            if not page.get("IsTruncated"):
+            if not page["IsTruncated"]:
                 return
             asked |= {name: page[said] for name, said in markers.items()}
+
+
+async def _listing(call: Callable[..., Awaitable[Any]], asked: Mapping[str, str]) -> Any:
+    """A page of a listing, and not what botocore makes of an empty answer: one without entries."""
+    page = await call(**asked)
+    if "IsTruncated" not in page:
+        raise Fault("list: no listing was answered")
+    return page
 
 
 def _microseconds(moment: Any) -> int:

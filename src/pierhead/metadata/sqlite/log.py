@@ -17,7 +17,9 @@ import apsw
 from pierhead.errors import MetadataUnavailable
 from pierhead.metadata.sqlite import engine
 
-CHECKPOINT_PAGES = 1000
+# Of the log before it is copied into the database, which costs two syncs and the same pages again and again:
+# SQLite's own 1,000 are twenty commits of a busy server. As many as the first part of the log's index holds.
+CHECKPOINT_PAGES = 4000
 LOG_MAX_BYTES = 64 * 1024 * 1024
 # Between two tries to start the log anew while somebody reads from it.
 PAUSE_SECONDS = 1.0

@@ -110,7 +110,7 @@ class GoogleBucket:
         return await self._attempts.persist("head", lambda: self._objects.stat(self._name(key)))
 
     async def remove(self, keys: Sequence[str]) -> None:
-        await some_at_once([self._remove(key) for key in keys])
+        await some_at_once(self._remove(key) for key in keys)
 
     async def _remove(self, key: str) -> None:
         with suppress(BlobMissing):
@@ -151,10 +151,10 @@ class GoogleBucket:
         while len(sources) > COMPOSED_AT_ONCE:
             groups = [sources[at : at + COMPOSED_AT_ONCE] for at in range(0, len(sources), COMPOSED_AT_ONCE)]
             sources = [f"{_folder(key, session)}{secrets.token_hex(8)}" for _ in groups]
-            await some_at_once([self._composed(group, name, {}) for group, name in zip(groups, sources, strict=True)])
+            await some_at_once(self._composed(group, name, {}) for group, name in zip(groups, sources, strict=True))
         if await self._composed(sources, key, {_SESSION: session}) != size:
             await self.remove([key])
-            raise StorageFailed("complete: the parts have not the size that was stated")
+            raise StorageFailed("complete: another size than the parts were said to have")
 
     async def _composed(self, sources: Sequence[str], key: str, metadata: Mapping[str, str]) -> int:
         names = [self._name(source) for source in sources]
@@ -167,7 +167,7 @@ class GoogleBucket:
             if stat.get("metadata", {}).get(_SESSION) == session:
                 return
         if [stored async for stored in self._listed(_folder(key, session), "")]:
-            raise StorageFailed("complete: a part is not there") from error
+            raise StorageFailed("complete: the parts are not as they were named") from error
         raise UploadUnknown from error
 
     async def abort(self, key: str, session: str) -> None:

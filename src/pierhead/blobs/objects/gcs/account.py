@@ -37,6 +37,11 @@ class Account:
                 await _in_thread(lambda: _refresh(self._credentials))
         return {"authorization": f"Bearer {self._credentials.token}"}
 
+    def forget_token(self) -> None:
+        """It was refused before its time: the next request brings a new one."""
+        if self._credentials:
+            self._credentials.token = None
+
     async def email(self) -> str:
         """Who signs. Raises StorageFailed where these credentials cannot."""
         await self.headers()  # those of a machine learn their name with their token

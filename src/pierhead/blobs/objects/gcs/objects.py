@@ -70,7 +70,8 @@ class Objects:
         return await self._service.ask("GET", self._path(name), query={"fields": "size,metadata"})
 
     async def delete(self, name: str) -> None:
-        await self._service.ask("DELETE", self._path(name))
+        async with self._service.request("DELETE", self._path(name)):
+            pass
 
     async def page(self, prefix: str, after: str, following: str | None) -> Page:
         query = {"prefix": prefix, "maxResults": _PAGE, "fields": "items(name,size,updated),nextPageToken"}

@@ -20,8 +20,6 @@ _SILENT_SECONDS = 30  # an answer that stands still for so long has failed
 _CONNECTIONS = 256
 _READ_BYTES = 256 * 1024
 _EXPLANATION_BYTES = 4096  # of an error that are looked at
-
-
 # Only these can find that an object is not there; what the others miss is the bucket.
 _OF_AN_OBJECT = frozenset({"get", "head", "remove", "complete"})
 
@@ -32,8 +30,9 @@ class Refused(Exception):
     def __init__(self, status: int, explanation: bytes) -> None:
         super().__init__(status)
         self.status = status
-        # The service tells only in words whether the object or its bucket is not there.
+        # These the service tells only in words.
         self.names_bucket = b"bucket does not exist" in explanation
+        self.names_checksum = status == HTTPStatus.BAD_REQUEST and b"CRC32C" in explanation
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +57,13 @@ def gcs_errors(operation: str) -> Iterator[None]:
     try:
         yield
     except Refused as error:
-        if error.status in PASSING:
+        if error.status in PASSING or error.names_checksum:
             raise Fault(f"{operation}: {error.status}") from error
         if error.status == HTTPStatus.NOT_FOUND and operation in _OF_AN_OBJECT and not error.names_bucket:
             raise BlobMissing(operation) from error
         raise StorageFailed(f"{operation}: {error.status}") from error
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+    # The last two for an answer that is not what the service documents: some proxy's own.
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError) as error:
         raise Fault(f"{operation}: {type(error).__name__}") from error
     except GoogleAuthError as error:
         kind = Fault if error.retryable else StorageFailed
@@ -109,14 +109,16 @@ class Service:
         async with self._session.request(
             method, url, headers=sent, data=body.stream() if body else None, allow_redirects=False
         ) as response:
+            if response.status == HTTPStatus.UNAUTHORIZED:
+                self.account.forget_token()
             if response.status >= HTTPStatus.MULTIPLE_CHOICES:
                 raise Refused(response.status, await response.content.read(_EXPLANATION_BYTES))
             yield response
 
     async def ask(self, method: str, path: str, **details: Any) -> dict[str, Any]:
-        """The document that a request is answered with; details as of `request`."""
+        """The document that a request is answered with; details as of `request`. Raises ValueError without one."""
         async with self.request(method, path, **details) as response:
-            if response.status == HTTPStatus.NO_CONTENT:
-                return {}
-            document: dict[str, Any] = await response.json(content_type=None)
-            return document
+            document: dict[str, Any] | None = await response.json(content_type=None)
+        if document is None:
+            raise ValueError
+        return document
