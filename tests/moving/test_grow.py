@@ -32,7 +32,7 @@ from tests.moving.command import done, killed, pierhead
 from tests.moving.contents import named, served
 from tests.moving.damage import a_blob, flip
 from tests.moving.grown import wait_until_all_are_gone
-from tests.moving.loading import loading
+from tests.moving.loading import Gone, Pulling, loading
 from tests.running import Running, serving
 
 SEED = 12
@@ -61,19 +61,23 @@ def config(tmp_path: Path) -> Path:
 def test_nothing_that_was_acknowledged_is_lost(
     old: Running, config: Path, tmp_path: Path, announce: Callable[[str], None]
 ) -> None:
+    push(old)
+    pulling = Pulling(old.host, "/v2/team/app/manifests/v1")
     with loading(old.host, clients=4, seed=SEED) as load:
+        pulling.start()
         time.sleep(2)
         told = done("grow", "--data", old.data, "--to", config)
         wait_until_all_are_gone(load)
+    pulling.join(30)
+    assert isinstance(pulling.failure, Gone)
 
     with serving(tmp_path / "new") as server:
         load.verify(server.host)
     inspect(tmp_path / "new")
     frozen = max((last - first for wire in load.wires for first, last in wire.refused), default=0.0)
     assert frozen <= grow.FREEZE_SECONDS
-    announce(
-        f"grow: {load.acknowledged} requests acknowledged, a client was refused for {frozen:.2f} s; {told.strip()}"
-    )
+    seen = f"{load.acknowledged} requests acknowledged, {pulling.pulls} pulls, a client was refused for {frozen:.2f} s"
+    announce(f"grow: {seen}; {told.strip()}")
 
 
 def test_the_old_one_serves_nothing_from_then_on(old: Running, config: Path, tmp_path: Path) -> None:
