@@ -30,6 +30,8 @@ _TABLES = (
     "secrets",
     "jobs",
     "owed_copies",
+    "moves",
+    "holds",
 )
 
 ANNOUNCED = pytest.StashKey[list[str]]()

@@ -88,6 +88,26 @@ class Load:
                 Verifier(wire, journal).check_all()
 
 
+class Pulling(threading.Thread):
+    """Pulls one path again and again, until it is told that the registry has moved."""
+
+    def __init__(self, host: str, path: str) -> None:
+        super().__init__()
+        self._host = host
+        self._path = path
+        self.pulls = 0
+        self.failure: BaseException | None = None
+
+    def run(self) -> None:
+        with PatientWire(self._host) as wire:
+            try:
+                while wire.ask("GET", self._path).status == 200:
+                    self.pulls += 1
+                assert not wire.refused, "a pull was refused though nothing had moved yet"
+            except BaseException as error:  # noqa: BLE001  told by the test
+                self.failure = error
+
+
 @contextmanager
 def loading(host: str, *, clients: int = 3, seed: int, first: int = 0) -> Iterator[Load]:
     """`first` is the number of the first client: each works in repositories of its own, which nobody used before."""

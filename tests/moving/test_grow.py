@@ -32,7 +32,7 @@ from tests.moving.command import done, killed, pierhead
 from tests.moving.contents import named, served
 from tests.moving.damage import a_blob, flip
 from tests.moving.grown import wait_until_all_are_gone
-from tests.moving.loading import loading
+from tests.moving.loading import Gone, Pulling, loading
 from tests.running import Running, serving
 
 SEED = 12
@@ -61,19 +61,23 @@ def config(tmp_path: Path) -> Path:
 def test_nothing_that_was_acknowledged_is_lost(
     old: Running, config: Path, tmp_path: Path, announce: Callable[[str], None]
 ) -> None:
+    push(old)
+    pulling = Pulling(old.host, "/v2/team/app/manifests/v1")
     with loading(old.host, clients=4, seed=SEED) as load:
+        pulling.start()
         time.sleep(2)
         told = done("grow", "--data", old.data, "--to", config)
         wait_until_all_are_gone(load)
+    pulling.join(30)
+    assert isinstance(pulling.failure, Gone)
 
     with serving(tmp_path / "new") as server:
         load.verify(server.host)
     inspect(tmp_path / "new")
     frozen = max((last - first for wire in load.wires for first, last in wire.refused), default=0.0)
     assert frozen <= grow.FREEZE_SECONDS
-    announce(
-        f"grow: {load.acknowledged} requests acknowledged, a client was refused for {frozen:.2f} s; {told.strip()}"
-    )
+    seen = f"{load.acknowledged} requests acknowledged, {pulling.pulls} pulls, a client was refused for {frozen:.2f} s"
+    announce(f"grow: {seen}; {told.strip()}")
 
 
 def test_the_old_one_serves_nothing_from_then_on(old: Running, config: Path, tmp_path: Path) -> None:
@@ -134,7 +138,7 @@ def test_one_that_fails_leaves_the_old_one_as_it_was(old: Running, config: Path,
     assert unfinished.returncode == 2
     assert f"it is being filled from {old.data}" in unfinished.stderr
     flip(file)
-    assert "0 blobs" not in done("grow", "--data", old.data, "--to", config)
+    assert "rows and 0 blobs" not in done("grow", "--data", old.data, "--to", config)
 
 
 def test_pushes_are_refused_while_it_is_frozen_and_pulls_are_not(old: Running) -> None:
@@ -167,6 +171,14 @@ def test_sessions_that_are_not_finished_begin_anew(old: Running, config: Path, t
         assert push(server).status_code == 201
 
 
+def test_it_is_told_where_to(old: Running, config: Path) -> None:
+    neither = pierhead("grow", "--data", old.data)
+    both = pierhead("grow", "--data", old.data, "--to", config, "--give-up")
+
+    assert (neither.returncode, both.returncode) == (2, 2)
+    assert "one of --to CONFIG and --give-up is needed" in neither.stderr
+
+
 def test_only_one_at_a_time_moves_a_registry(old: Running, config: Path) -> None:
     with alone(old.data, "grow.lock"):
         ran = pierhead("grow", "--data", old.data, "--to", config)
@@ -188,6 +200,30 @@ def test_it_moves_neither_onto_itself_nor_into_what_holds_something(old: Running
     assert "keeps rows or bytes in" in itself.stderr
     assert "the target holds content already" in full.stderr
     assert push(old).status_code == 201
+
+
+@pytest.mark.anyio
+async def test_one_that_ends_just_before_its_end_is_finished_by_the_next(
+    old: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At that moment neither of the two can be served."""
+    push(old)
+    async with side(old.data) as source, side(tmp_path / "new") as target:
+        monkeypatch.setattr(grow, "arrive", lambda tx, copied: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
+            await grow.Growth(source, target, grow.Places("here", "there"), Silent()).run()
+        for place in (source, target):
+            with pytest.raises(errors.ConfigurationError):
+                await moves.require_whole(place.database)
+        with pytest.raises(errors.ConfigurationError, match="has moved to there already"):
+            await grow.Growth(source, target, grow.Places("here", "elsewhere"), Silent()).run()
+        monkeypatch.undo()
+
+        await grow.Growth(source, target, grow.Places("here", "there"), Silent()).run()
+
+        await moves.require_whole(target.database)
+        with pytest.raises(errors.ConfigurationError, match="has moved to there"):
+            await moves.require_whole(source.database)
 
 
 @pytest.mark.anyio

@@ -214,7 +214,8 @@ REFUSED: dict[str, tuple[Any, str, str]] = {
     "annotations that are a list": (image(annotations=[]), OCI_IMAGE, "annotations"),
     "an annotation that is a number": (image(annotations={"a": 1}), OCI_IMAGE, "annotations"),
     "an artifact type that is a number": (image(artifactType=1), OCI_IMAGE, "artifactType"),
-    "an artifact type with a NUL": (image(artifactType="a\0b"), OCI_IMAGE, "artifactType"),
+    "NUL in an artifact type": (image(artifactType="a\0/b"), OCI_IMAGE, "artifactType"),
+    "NUL in the type of a config": (image(config=descriptor("c", "a\0/b")), OCI_IMAGE, "config.mediaType"),
     "too many references": (image(layers=[descriptor()] * 100), OCI_IMAGE, "101 references"),
 }
 

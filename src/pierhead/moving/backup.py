@@ -118,5 +118,7 @@ def _put_in_place(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    for aside in directory.glob(f"{UNFINISHED}.schema-*"):  # of a backup that an earlier version took
+        aside.unlink()
     unfinished.rename(last)
     sync_directory(str(directory))

@@ -91,7 +91,9 @@ class Growth:
     async def _has_moved(self) -> bool:
         """Whether an earlier run got so far and no further. Raises ConfigurationError where it went elsewhere."""
         async with self._source.database.snapshot() as tx:
-            moved = await moves.place(tx, "moved")
+            moved, filling = await moves.place(tx, "moved"), await moves.place(tx, "filling")
+        if filling is not None:
+            raise ConfigurationError([f"this registry is not whole: it is being filled from {filling}"])
         if moved not in (None, self._places.target):
             raise ConfigurationError([f"this registry has moved to {moved} already"])
         return moved is not None

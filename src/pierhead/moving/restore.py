@@ -24,8 +24,8 @@ async def restore(
 
 
 async def arrive(tx: Transaction, *, copied: bool) -> None:
-    """From now on the registry can be served."""
-    if copied:
+    """From now on the registry can be served. Harmless where it could already."""
+    if copied and await moves.place(tx, "filling") is not None:
         await copies.owe_everything(tx)
     await moves.leave(tx, "filling")
 

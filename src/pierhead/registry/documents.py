@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from pierhead.errors import DigestInvalid, ManifestInvalid
 from pierhead.models import Descriptor, Digest
@@ -134,6 +134,11 @@ def _is_media_type(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= MEDIA_TYPE_MAX and _MEDIA_TYPE.fullmatch(value) is not None
 
 
+def _can_be_one(value: Any) -> TypeGuard[str]:
+    """What descriptors call a media type is kept as it is; PostgreSQL has no place for NUL."""
+    return isinstance(value, str) and len(value) <= MEDIA_TYPE_MAX and "\0" not in value
+
+
 def _guess(fields: dict[str, Any]) -> str:
     if "manifests" in fields:
         return OCI_INDEX
@@ -183,7 +188,7 @@ def _descriptor(entry: Any, where: str, kind: Any) -> Descriptor:
     if not isinstance(entry, dict):
         raise ManifestInvalid(f"{where}: a descriptor is expected")
     media_type, size = entry.get("mediaType"), entry.get("size")
-    if not isinstance(media_type, str) or len(media_type) > MEDIA_TYPE_MAX:
+    if not _can_be_one(media_type):
         raise ManifestInvalid(f"{where}.mediaType: a media type is expected")
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= SIZE_MAX:
         raise ManifestInvalid(f"{where}.size: a number of bytes is expected")
@@ -208,12 +213,9 @@ def _subject(fields: dict[str, Any]) -> Digest | None:
 def _artifact_type(media_type: str, fields: dict[str, Any]) -> str | None:
     """distribution-spec, "Listing Referrers": an image without one is known by its config's media type."""
     stated = fields.get("artifactType")
-    if stated is not None and (not isinstance(stated, str) or len(stated) > MEDIA_TYPE_MAX):
+    if stated is not None and not _can_be_one(stated):
         raise ManifestInvalid("artifactType: a media type is expected")
-    found: str | None = stated or (fields["config"]["mediaType"] if media_type in IMAGES else None)
-    if found and "\0" in found:
-        raise ManifestInvalid("artifactType: a NUL cannot be kept in a row")
-    return found
+    return stated or (fields["config"]["mediaType"] if media_type in IMAGES else None)
 
 
 def _annotations(fields: dict[str, Any]) -> dict[str, str] | None:
