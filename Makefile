@@ -33,7 +33,7 @@ format: $(VENV)/dev.stamp ## let ruff format the code and mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-provision: $(VENV)/dev.stamp ## install the clients that tests run against
+provision: $(VENV)/dev.stamp ## install the programs that tests run against
 	@$(BIN)/python tools/provision test
 
 bench: $(VENV)/dev.stamp ## measure against other registries, side by side

@@ -30,6 +30,7 @@ _TABLES = (
     "secrets",
     "jobs",
     "owed_copies",
+    "owed_marks",
 )
 
 ANNOUNCED = pytest.StashKey[list[str]]()

@@ -3,24 +3,28 @@
 # ruff: noqa: PLC0415  what the embedded server does not use is not loaded: it starts within a second
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pierhead.blobs.files import FileStore
-from pierhead.blobs.files.work import Observe, unobserved
-from pierhead.blobs.store import KeepsCopies
+from pierhead.blobs.store import BlobStore, KeepsCopies
+from pierhead.blobs.work import Observe, unobserved
 from pierhead.errors import ConfigurationError
 from pierhead.metadata.database import Commit
 from pierhead.metadata.database import unobserved as uncounted
 from pierhead.metadata.sqlite import engine
 from pierhead.metadata.sqlite.database import SqliteDatabase
 from pierhead.observability.metrics import Metrics
-from pierhead.settings import Settings
+from pierhead.settings import Settings, StorageSettings
 
 if TYPE_CHECKING:
+    from pierhead.blobs.objects.bucket import Service
     from pierhead.metadata.postgresql.database import PostgresqlDatabase
 
 _EMBEDDED = "pierhead.db"
+_FILES = "file://"
 
 
 def prepare(settings: Settings) -> None:
@@ -70,11 +74,39 @@ def observer(metrics: Metrics) -> Callable[[Commit], None]:
     return observe
 
 
-def store(settings: Settings, observe: Observe = unobserved) -> FileStore:
-    """To be opened with `async with`."""
-    return FileStore(settings.server.data, settings.storage, observe=observe)
+@asynccontextmanager
+async def store(settings: Settings, observe: Observe = unobserved) -> AsyncIterator[BlobStore]:
+    """Raises ConfigurationError for a store that may not be served."""
+    url = settings.storage.url
+    if url is None or url.startswith(_FILES):
+        root = Path(url.removeprefix(_FILES)) if url else settings.server.data
+        async with FileStore(root, settings.storage, observe=observe) as files:
+            yield files
+    else:
+        # What an object store needs takes half a second to load; who keeps files does not wait for it.
+        from pierhead.blobs.objects.store import ObjectStore
+
+        async with (
+            _bucket(settings.storage, url, observe) as bucket,
+            ObjectStore(bucket, settings.storage, observe=observe) as objects,
+        ):
+            yield objects
 
 
-def copies(settings: Settings, store: FileStore) -> KeepsCopies | None:
-    """The store, where it shall keep copies of what is in rows."""
-    return store if settings.storage.wants_copies else None
+def _bucket(settings: StorageSettings, url: str, observe: Observe) -> "AbstractAsyncContextManager[Service]":
+    if url.startswith("az://"):
+        from pierhead.blobs.objects.azure import AzureBucket
+
+        return AzureBucket(url, budget_seconds=settings.retry_seconds, observe=observe)
+    if url.startswith("gs://"):
+        from pierhead.blobs.objects.gcs import GoogleBucket
+
+        return GoogleBucket(url, budget_seconds=settings.retry_seconds, observe=observe)
+    from pierhead.blobs.objects.s3 import S3Bucket
+
+    return S3Bucket(url, budget_seconds=settings.retry_seconds, observe=observe)
+
+
+def copies(settings: Settings, store: BlobStore) -> KeepsCopies | None:
+    """The store, where it can and shall keep copies of what is in rows."""
+    return store if settings.storage.wants_copies and isinstance(store, KeepsCopies) else None

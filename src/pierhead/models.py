@@ -128,6 +128,14 @@ def in_row(digest: Digest) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """What a store knows by itself of a finished blob."""
+
+    digest: Digest
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """A part of an unfinished upload that an object store took."""
 

@@ -1,8 +1,11 @@
 """One worker: its parts, opened in order and closed in reverse, and which part answers a path."""
 
+import asyncio
 import gc
 import os
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
 
 from pierhead import __version__, backends, worker
 from pierhead.access.authenticator import Access
@@ -75,6 +78,7 @@ class Server:
         store = await stack.enter_async_context(backends.store(settings, metrics.stored))
         access = stack.enter_context(Access(settings.access, metrics.authenticated))
         registry = Registry(database, store, settings, copies=backends.copies(settings, store))
+        await stack.enter_async_context(_beside(registry.marks.run()))
         traced = await stack.enter_async_context(tracing.open_tracing(os.environ, observability, __version__))
         face = Distribution(Face.of(registry, access, settings, metrics.uploads), observability)
         self._distribution = traced(Cors.around(face, settings.cors))
@@ -85,3 +89,15 @@ class Server:
 
         pings = {"database": database.ping, "storage": ping_storage}
         self._operations = Operations(observability, pings, settings.metrics.allow, metrics=settings.metrics.enabled)
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Work that goes on while the block runs."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

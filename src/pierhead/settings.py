@@ -20,7 +20,10 @@ _UNITS = {"": 1, "KIB": KIB, "MIB": MIB, "GIB": GIB, "TIB": 1024 * GIB}
 _SIZE = re.compile(r"(\d{1,18}) ?([KMGT]iB)?", re.ASCII | re.IGNORECASE)
 _PUBLIC_URL = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?", re.ASCII | re.IGNORECASE)
 
-_STORAGE_URL = re.compile(r"(s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]{0,254}(/[A-Za-z0-9._/-]*)?|file:///.+", re.ASCII)
+# Without user:password@: a secret does not belong into a URL.
+_STORAGE_URL = re.compile(
+    r"(s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]{0,254}(/[A-Za-z0-9._/-]*)?(\?[!-~]*)?|file:///.+", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +91,16 @@ Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 Networks = Annotated[
     tuple[Network, ...], BeforeValidator(_items), Allowed("a list of addresses or networks, such as 10.0.0.0/8")
 ]
+Patterns = Annotated[
+    tuple[str, ...], BeforeValidator(_items), Allowed("a list of patterns, such as Docker-Client/17.*")
+]
 DatabaseUrl = Annotated[
     SecretStr, AfterValidator(_database_url), Allowed("postgresql://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE")
 ]
 StorageUrl = Annotated[
     str,
     AfterValidator(_storage_url),
-    Allowed("s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///PATH"),
+    Allowed("s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX, each with ?OPTIONS, or file:///PATH"),
 ]
 Origin = Annotated[str, AfterValidator(lambda text: text if text == "*" else _public_url(text))]
 Origins = Annotated[
@@ -217,6 +223,24 @@ class StorageSettings(Section):
         default=None, description="Store that nodes share; without it files in `server.data`."
     )
 
+    retry_seconds: float = Field(
+        default=30,
+        ge=0,
+        le=600,
+        description="A store of objects that fails or asks to wait is tried again for so long; then clients are told.",
+    )
+    redirect: Literal["off", "on"] = Field(
+        default="off", description="on: pulls are sent to the store itself, by an address that is signed for a while."
+    )
+    redirect_networks: Networks = Field(
+        default=(), description="Clients that are sent there, as they can reach the store; empty: all."
+    )
+    redirect_except_agents: Patterns = Field(
+        default=(), description="Clients that are not, as they cannot follow: patterns of their User-Agent."
+    )
+    redirect_seconds: int = Field(
+        default=1200, ge=10, le=7 * 86400, description="A signed address is good for so long."
+    )
     batch_bytes: Bytes = Field(
         default=MIB, ge=64 * KIB, le=64 * MIB, description="Bytes hashed and written in one step."
     )

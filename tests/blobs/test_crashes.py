@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pierhead.blobs.store import Locks
 from pierhead.errors import UploadBusy
 from pierhead.models import Upload
 from tests.blobs.writer import body
@@ -108,6 +109,7 @@ async def test_a_stopped_writer_loses_its_session_and_cannot_harm_it_when_it_wak
         async with files(folder) as store:
             with pytest.raises(UploadBusy):
                 await patch(store, row, b"x")
+            assert isinstance(store, Locks)
             await store.take_over(row)
             taken = replace(row, epoch=1)
             os.kill(writer.pid, signal.SIGCONT)

@@ -17,7 +17,7 @@ from pierhead.blobs.files.staged import Staged
 from pierhead.errors import ConfigurationError, PierheadError, StorageFailed, StorageFull, UploadUnknown
 from pierhead.models import Upload
 from pierhead.settings import StorageSettings
-from tests.contracts.blob_store import Row, finish, patch, pull, push, session
+from tests.contracts.blob_store import Row, finish, patch, pull, push, session, writing
 
 pytestmark = pytest.mark.anyio
 
@@ -141,7 +141,7 @@ async def test_a_refused_session_leaves_no_empty_file(tmp_path: Path) -> None:
 
     async with FileStore(tmp_path, SETTINGS) as store:
         with pytest.raises(UploadUnknown):
-            async with store.append(upload, Row(refresh)):
+            async with store.append(upload, Row(upload, refresh)):
                 pass
 
     assert names(tmp_path) == []
@@ -215,7 +215,7 @@ class FailedSync(Staged):
 async def test_a_failed_sync_is_never_tried_again(tmp_path: Path) -> None:
     async with FileStore(tmp_path, SETTINGS, staged=FailedSync) as store:
         upload = await patch(store, session(), b"12345")
-        async with store.append(upload) as appender:
+        async with writing(store, upload) as appender:
             digest = await appender.digest("sha256")
             for _ in range(2):
                 with pytest.raises(StorageFailed, match="commit: EIO"):

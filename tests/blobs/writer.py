@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from tests.contracts.blob_store import files, session
+from tests.contracts.blob_store import files, session, writing
 
 SEED = 7
 
@@ -24,7 +24,7 @@ def body() -> Iterator[bytes]:
 
 
 async def write(folder: Path, identity: str) -> None:
-    async with files(folder) as store, store.append(replace(session(), id=identity)) as appender:
+    async with files(folder) as store, writing(store, replace(session(), id=identity)) as appender:
         for number, frame in enumerate(body()):
             await appender.write(frame)
             if number % 5 == 4:

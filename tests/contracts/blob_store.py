@@ -10,12 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pierhead.blobs.files import FileStore
-from pierhead.blobs.store import BlobStore
+from pierhead.blobs.objects.store import ObjectStore
+from pierhead.blobs.store import Accepted, Appender, BlobStore
 from pierhead.models import Part, RepositoryName, Upload
 from pierhead.settings import StorageSettings
+from tests.blobs.objects.buckets import SERVICES
 
 Opens = Callable[[Path], AbstractAsyncContextManager[BlobStore]]
+Kind = Callable[[pytest.FixtureRequest], Opens]
 
 
 @asynccontextmanager
@@ -24,22 +29,55 @@ async def files(folder: Path) -> AsyncIterator[BlobStore]:
         yield store
 
 
+def objects(service: str) -> Kind:
+    """Of a new bucket at a real server."""
+
+    def kind(request: pytest.FixtureRequest) -> Opens:
+        opener = replace(SERVICES[service](request), budget_seconds=10)
+
+        @asynccontextmanager
+        async def opened(folder: Path) -> AsyncIterator[BlobStore]:
+            async with opener.open() as bucket, ObjectStore(bucket, StorageSettings()) as store:
+                yield store
+
+        return opened
+
+    return kind
+
+
+STORES: dict[str, Kind] = {"files": lambda _: files, **{service: objects(service) for service in SERVICES}}
+
+
 class Row:
     """The `Ledger` of a session whose row is what `find` says."""
 
-    def __init__(self, find: Callable[[], Coroutine[Any, Any, Upload]]) -> None:
-        self.refresh = find
-        self.notes: list[str] = []
-        self.taken: list[Part] = []
+    def __init__(self, upload: Upload, find: Callable[[], Coroutine[Any, Any, Upload]] | None = None) -> None:
+        self._upload = upload
+        self._find = find
+
+    async def refresh(self) -> Upload:
+        return await self._find() if self._find else self._upload
 
     async def note(self, notes: str) -> None:
-        self.notes.append(notes)
+        NOTES[self._upload.id] = notes
 
     async def parts(self) -> list[Part]:
-        return self.taken
+        return PARTS.get(self._upload.id, [])
 
 
-STORES: dict[str, Opens] = {"files": files}
+# The rows of all sessions, as far as an `Upload` does not hold them.
+PARTS: dict[str, list[Part]] = {}
+NOTES: dict[str, str] = {}
+
+
+def writing(store: BlobStore, upload: Upload) -> AbstractAsyncContextManager[Appender]:
+    return store.append(upload, Row(upload))
+
+
+def taken(upload: Upload, accepted: Accepted) -> Upload:
+    """The row after its bytes were accepted."""
+    PARTS.setdefault(upload.id, []).extend(accepted.parts)
+    return replace(upload, offset=accepted.offset, state=accepted.state, boot=accepted.boot, notes=accepted.notes)
 
 
 def session(algorithm: str = "sha256") -> Upload:
@@ -51,16 +89,15 @@ def session(algorithm: str = "sha256") -> Upload:
 
 async def patch(store: BlobStore, upload: Upload, *frames: bytes) -> Upload:
     """Sends some of an upload's bytes; the row that a PATCH would leave."""
-    async with store.append(upload) as appender:
+    async with writing(store, upload) as appender:
         for frame in frames:
             await appender.write(frame)
-        accepted = await appender.flush()
-    return replace(upload, offset=accepted.offset, state=accepted.state, boot=accepted.boot)
+        return taken(upload, await appender.flush())
 
 
 async def finish(store: BlobStore, upload: Upload, *frames: bytes) -> str:
     """Sends the rest of an upload and commits it, as a PUT does up to the row; returns the key."""
-    async with store.append(upload) as appender:
+    async with writing(store, upload) as appender:
         for frame in frames:
             await appender.write(frame)
         return await appender.commit(await appender.digest(upload.algorithm))
@@ -69,7 +106,7 @@ async def finish(store: BlobStore, upload: Upload, *frames: bytes) -> str:
 async def push(store: BlobStore, data: bytes) -> str:
     upload = session()
     key = await finish(store, upload, data)
-    await store.discard(upload)
+    await store.discard(upload, kept=key)
     return key
 
 

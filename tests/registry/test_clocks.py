@@ -11,6 +11,7 @@ from pierhead.blobs.files import FileStore
 from pierhead.errors import UploadBusy
 from pierhead.metadata.database import Database
 from pierhead.models import Actor, Digest, RepositoryName
+from pierhead.registry.marks import Marks
 from pierhead.registry.uploads import Uploads
 from pierhead.settings import StorageSettings, UploadSettings
 from tests.contracts.database import Place
@@ -45,13 +46,13 @@ async def test_a_session_goes_on_at_a_node_whose_clock_is_wrong(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hours: int
 ) -> None:
     async with FileStore(tmp_path, StorageSettings(min_free_bytes=0)) as store:
-        right = Uploads(database, store, UploadSettings(idle_expiry_hours=1, finished_hours=1))
+        right = Uploads(database, store, Marks(database, store), UploadSettings(idle_expiry_hours=1, finished_hours=1))
         begun, fresh = await right.start(APP), await right.start(APP)
         async with right.receive(APP, begun.id) as receiving:
             await receiving.write(CONTENT)
             await receiving.accept()
         make_wrong(monkeypatch, hours)
-        node = Uploads(database, store, UploadSettings(idle_expiry_hours=1, finished_hours=1))
+        node = Uploads(database, store, Marks(database, store), UploadSettings(idle_expiry_hours=1, finished_hours=1))
 
         assert (await node.find(APP, fresh.id)).offset == 0
         async with right.receive(APP, begun.id):

@@ -10,12 +10,14 @@ from uuid import UUID
 import pytest
 
 from pierhead.blobs.files import FileStore
+from pierhead.blobs.store import Locks
 from pierhead.errors import DigestMismatch, UploadBusy, UploadOutOfOrder, UploadUnknown
 from pierhead.metadata import blobs
 from pierhead.metadata import uploads as rows
 from pierhead.metadata.clock import now
 from pierhead.metadata.database import Database
 from pierhead.models import Actor, Digest, RepositoryName, Upload
+from pierhead.registry.marks import Marks
 from pierhead.registry.uploads import Uploads
 from pierhead.settings import StorageSettings, UploadSettings
 from tests.contracts.database import Place
@@ -51,7 +53,7 @@ async def database(place: Place) -> AsyncIterator[Database]:
 @pytest.fixture
 async def uploads(folder: Path, database: Database) -> AsyncIterator[Uploads]:
     async with FileStore(folder, StorageSettings(min_free_bytes=0)) as store:
-        yield Uploads(database, store, SETTINGS)
+        yield Uploads(database, store, Marks(database, store), SETTINGS)
 
 
 async def patched(uploads: Uploads, content: bytes) -> Upload:
@@ -181,6 +183,7 @@ async def test_a_replaced_writer_with_a_wrong_digest_leaves_its_successor_alone(
     upload = await patched(uploads, b"accepted")
     async with uploads.receive(APP, upload.id) as replaced:
         silent = await uploads.find(APP, upload.id)
+        assert isinstance(uploads._store, Locks)
         await uploads._store.take_over(silent)
         assert await database.write(lambda tx: rows.next_epoch(tx, silent))
         async with uploads.receive(APP, upload.id) as successor:
@@ -207,7 +210,7 @@ async def test_a_session_is_known_to_every_process_before_it_has_a_row(
     before = await count(database)
     upload = await uploads.start(APP, algorithm="sha512")
     async with FileStore(folder, StorageSettings(min_free_bytes=0)) as store:
-        other = Uploads(database, store, SETTINGS)
+        other = Uploads(database, store, Marks(database, store), SETTINGS)
         found = await other.find(APP, upload.id)
 
         assert (found.offset, found.algorithm, found.digest) == (0, "sha512", None)
@@ -291,7 +294,7 @@ async def test_what_a_killed_process_staged_for_a_session_without_a_row_is_swept
 @pytest.fixture
 async def inlining(folder: Path, database: Database) -> AsyncIterator[Uploads]:
     async with FileStore(folder, StorageSettings(min_free_bytes=0)) as store:
-        yield Uploads(database, store, SETTINGS, inline=4096)
+        yield Uploads(database, store, Marks(database, store), SETTINGS, inline=4096)
 
 
 async def test_a_small_push_does_not_replace_bytes_that_were_accepted_meanwhile(inlining: Uploads) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 
@@ -31,6 +31,16 @@ class Bucket:
     name: str
     keys: Keys
     region: str = REGION
+
+    def url(self, *, through: str = "", **options: str) -> str:
+        """As `--storage` takes it, in a folder of the bucket; with `through`, by way of that host."""
+        endpoint = f"http://{through}" if through else self.endpoint
+        return f"s3://{self.name}/team?{urlencode({'endpoint': endpoint, **options}, safe=':/')}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Where a server finds its credentials."""
+        return {"AWS_ACCESS_KEY_ID": self.keys.access, "AWS_SECRET_ACCESS_KEY": self.keys.secret}
 
     def client(self) -> httpx.Client:
         """Its requests are signed; their paths begin with the object's key."""

@@ -4,12 +4,12 @@ A key is written once and never reused, so that a late removal can never hit new
 Which digest has which key is a row's business (`metadata`), never read from here.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from pierhead.models import Digest, Part, Upload
+from pierhead.models import Digest, Mark, Part, Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +72,13 @@ class Appender(Protocol):
     async def commit(self, digest: Digest) -> str:
         """Makes the bytes durable (through power loss) under a new key, and returns the key.
 
-        The staged bytes stay until `discard`, so that a commit that a crash cut short can be repeated.
+        The session can be committed to the same content again until it is discarded, since a crash may cut this short.
         Raises StorageFull, StorageFailed; a failed sync is never tried again on the same bytes.
         """
+        ...
+
+    async def withdraw(self) -> None:
+        """Takes the commit back, where nothing will name its key. The session stays as it was."""
         ...
 
 
@@ -102,6 +106,7 @@ class Reader(Protocol):
     def close(self) -> None: ...
 
 
+@runtime_checkable
 class KeepsCopies(Protocol):
     """A store that also keeps copies of what is in rows, apart from blobs and uploads."""
 
@@ -116,26 +121,28 @@ class KeepsCopies(Protocol):
 class BlobStore(Protocol):
     """Bytes. Every method raises StorageFailed where the store does, StorageFull where it is full."""
 
-    def append(self, upload: Upload, ledger: Ledger | None = None) -> AbstractAsyncContextManager[Appender]:
+    @property
+    def boot(self) -> str:
+        """Staged bytes that were written under another one may have been lost since."""
+        ...
+
+    def append(self, upload: Upload, ledger: Ledger) -> AbstractAsyncContextManager[Appender]:
         """Opens a staged upload at `upload.offset` for its only writer; staged bytes past it are discarded.
 
-        `ledger` is asked for the session's row once no other writer can move it, and that row is used
-        instead of `upload`. Restores the hash from `upload.state`; reads the staged bytes again where there
-        is none or where `upload.boot` is of an earlier boot (raises UploadUnknown unless they are what the
-        state says). Raises UploadBusy while another request writes, UploadUnknown where the staged bytes are gone.
+        A store that `Locks` sees to it that there is one, asks the ledger for the session's row once nobody else
+        can move it, and uses that row instead of `upload`. For any other store the caller sees to it beforehand.
+
+        Restores the hash from `upload.state`; reads the staged bytes again where there is none or where
+        `upload.boot` is another one (raises UploadUnknown unless they are what the state says). Raises UploadBusy
+        while another request writes, UploadUnknown where the staged bytes are gone.
         """
         ...
 
-    async def take_over(self, upload: Upload) -> None:
-        """Copies the accepted bytes of epoch `upload.epoch` into a staged file of the next epoch.
+    async def discard(self, upload: Upload, *, kept: str | None = None) -> None:
+        """Forgets the staged bytes of a session, those of earlier epochs too; nothing happens without any.
 
-        A writer of the old epoch that wakes up later cannot reach the copy. Raises UploadBusy where somebody
-        else took over and writes already, UploadUnknown where the staged bytes are gone.
+        `kept` is the key that the session became.
         """
-        ...
-
-    async def discard(self, upload: Upload) -> None:
-        """Forgets the staged bytes of an upload session, those of earlier epochs too; nothing happens without any."""
         ...
 
     async def abandoned(self, before: int) -> list[str]:
@@ -152,4 +159,39 @@ class BlobStore(Protocol):
 
     async def ping(self) -> None:
         """Raises StorageFailed or StorageFull where the store cannot be written."""
+        ...
+
+
+@runtime_checkable
+class Locks(Protocol):
+    """A store whose staged uploads have a lock of their own, which ends with the process that holds it."""
+
+    async def take_over(self, upload: Upload) -> None:
+        """Copies the accepted bytes of epoch `upload.epoch` into a staged file of the next epoch.
+
+        A writer of the old epoch that wakes up later cannot reach the copy. Raises UploadBusy where somebody
+        else took over and writes already, UploadUnknown where the staged bytes are gone.
+        """
+        ...
+
+
+@runtime_checkable
+class MarksDigests(Protocol):
+    """A store that can tell, without the database and without reading them, what its blobs are."""
+
+    async def mark(self, digest: Digest, key: str) -> None:
+        """Keeps that the key holds this content. Harmless where that is known."""
+        ...
+
+    def marks(self) -> AsyncIterator[Mark]:
+        """All that was kept so, in the order of the digests. The bytes of some may have been removed since."""
+        ...
+
+
+@runtime_checkable
+class SignsUrls(Protocol):
+    """A store from which clients can get a blob themselves."""
+
+    async def sign(self, key: str, *, seconds: int, headers: Mapping[str, str]) -> str:
+        """An address that serves the key for so long, with these headers: `content-type`, `cache-control`."""
         ...

@@ -14,7 +14,7 @@ async def get_blob(call: Call) -> None:
     elif call.scope["method"] == "HEAD":
         headers += [(b"content-type", b"application/octet-stream"), (b"content-length", b"%d" % blob.size)]
         await call.respond_empty(200, headers)
-    else:
+    elif not await _redirected(call, blob):
         headers.append((b"content-type", b"application/octet-stream"))
         await _send(call, blob, headers)
 
@@ -29,6 +29,19 @@ def _headers(blob: Blob) -> Headers:
         (b"cache-control", b"private, max-age=31536000, immutable"),
         (b"x-content-type-options", b"nosniff"),
     ]
+
+
+async def _redirected(call: Call, blob: Blob) -> bool:
+    """Sends the client to the store, where both can do that."""
+    redirects = call.face.redirects
+    if not redirects.suit(call.address, call.header(b"user-agent") or b""):
+        return False
+    address = await call.face.registry.blobs.address(blob, seconds=redirects.seconds)
+    if address is None:
+        return False
+    # Whoever kept this answer would follow it when the address is good no more.
+    await call.respond(307, [(b"location", address.encode("ascii")), (b"cache-control", b"private, no-store")])
+    return True
 
 
 async def _send(call: Call, blob: Blob, headers: Headers) -> None:

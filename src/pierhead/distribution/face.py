@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pierhead.access.authenticator import Access
 from pierhead.access.proxy import Proxies
+from pierhead.distribution.redirects import Redirects
 from pierhead.distribution.slots import UploadSlots
 from pierhead.observability.instruments import Gauge
 from pierhead.registry.registry import Registry
@@ -22,6 +23,7 @@ class Face:
     chunk_min_length: int  # bytes
     idle_body_seconds: float
     trusts_proxies: bool
+    redirects: Redirects
 
     @classmethod
     def of(cls, registry: Registry, access: Access, settings: Settings, gauge: Gauge) -> "Face":
@@ -36,4 +38,5 @@ class Face:
             chunk_min_length=settings.uploads.chunk_min_length,
             idle_body_seconds=settings.server.idle_body_seconds,
             trusts_proxies=bool(settings.server.trusted_proxies),
+            redirects=Redirects.of(settings.storage),
         )

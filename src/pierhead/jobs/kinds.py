@@ -8,6 +8,7 @@ from pierhead.metadata import jobs as rows
 from pierhead.metadata.database import Database
 from pierhead.metadata.jobs import Job
 from pierhead.registry.copies import Copies
+from pierhead.registry.marks import Marks
 from pierhead.registry.registry import Registry
 from pierhead.registry.uploads import Uploads
 from pierhead.settings import JobSettings
@@ -22,6 +23,7 @@ def known(registry: Registry, database: Database, settings: JobSettings) -> dict
     kinds = [
         expire_uploads(registry.uploads),
         abort_orphans(registry.uploads),
+        mark_blobs(registry.marks),
         forget_jobs(database, settings),
         *([copy_manifests(registry.copies)] if registry.copies else []),
     ]
@@ -45,6 +47,16 @@ def abort_orphans(uploads: Uploads) -> Kind:
         await uploads.discard(await uploads.orphans())
 
     return Kind("uploads.abort-orphans", perform, every=_HOUR, wanted=wanted)
+
+
+def mark_blobs(marks: Marks) -> Kind:
+    """Those whose worker died before it could."""
+
+    async def perform(_: Job) -> None:
+        while await marks.sweep():
+            pass
+
+    return Kind("blobs.mark", perform, every=_MINUTE, wanted=marks.any_left)
 
 
 def copy_manifests(copies: Copies) -> Kind:

@@ -11,3 +11,11 @@ CREATE TABLE upload_parts (
     tag       TEXT NOT NULL,
     PRIMARY KEY (upload_id, number)
 ) WITHOUT ROWID;
+
+-- What a store of objects is still to be told: which digest is under a key.
+CREATE TABLE owed_marks (
+    key     TEXT NOT NULL PRIMARY KEY,
+    digest  TEXT NOT NULL,
+    owed_at INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX owed_marks_by_age ON owed_marks (owed_at);

@@ -1,5 +1,6 @@
 """Rows of upload sessions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pierhead.metadata.database import Row, Transaction
@@ -49,10 +50,11 @@ async def find(tx: Transaction, upload_id: str) -> Upload | None:
     return _upload(row) if row else None
 
 
-async def add(tx: Transaction, upload: Upload) -> bool:
-    """Gives a session its row; False where it has one that is finished, cancelled, taken over or further on.
+async def add(tx: Transaction, upload: Upload, *, ends: bool = False) -> bool:
+    """Gives a session its row; False where it has one that is another writer's, finished, cancelled or further on.
 
-    One that nobody told of it (the answer of a commit was lost) is given it again.
+    One that nobody told of it (the answer of a commit was lost) is given it again. `upload.writer` begins to write,
+    or where `ends`, wrote all of it meanwhile.
     """
     changed = await tx.execute(
         f"""
@@ -63,6 +65,7 @@ async def add(tx: Transaction, upload: Upload) -> bool:
                touched_at = excluded.touched_at, digest = excluded.digest, writer = excluded.writer,
                notes = excluded.notes
          WHERE uploads.epoch = :before AND uploads.digest IS NULL AND uploads.position <= excluded.position
+           AND COALESCE(uploads.writer, '') = :own
         """,
         id=upload.id,
         repository=upload.repository,
@@ -72,21 +75,65 @@ async def add(tx: Transaction, upload: Upload) -> bool:
         state=upload.state,
         boot=upload.boot,
         digest=upload.digest,
-        writer=upload.writer,
+        writer=None if ends else upload.writer,
         notes=upload.notes,
         before=max(0, upload.epoch),
+        own=upload.writer or "",
     )
     return changed > 0
 
 
-async def advance(tx: Transaction, upload: Upload) -> bool:
-    """Keeps where an unfinished session stands; False where it was taken over, finished or cancelled."""
-    if not upload.saved:
-        return await add(tx, upload)
+async def claim(tx: Transaction, upload: Upload, *, silence: int) -> bool:
+    """Lets `upload.writer` write from the next epoch on; False where the row moved, or its writer may be alive.
+
+    One that was silent for so many microseconds is not.
+
+    From here on the writer before it can change nothing any more.
+    """
+    changed = await tx.execute(
+        """
+        UPDATE uploads SET epoch = epoch + 1, writer = :writer, touched_at = clock_us()
+         WHERE id = :id AND epoch = :epoch AND digest IS NULL
+           AND (writer IS NULL OR touched_at < clock_us() - CAST(:silence AS BIGINT))
+        """,
+        id=upload.id,
+        epoch=upload.epoch,
+        writer=upload.writer,
+        silence=silence,
+    )
+    return changed > 0
+
+
+async def unclaim(tx: Transaction, upload: Upload) -> None:
+    """Lets others write, where this writer still may."""
+    await tx.execute(
+        "UPDATE uploads SET writer = NULL WHERE id = :id AND epoch = :epoch AND writer = :writer",
+        id=upload.id,
+        epoch=upload.epoch,
+        writer=upload.writer,
+    )
+
+
+async def advance(tx: Transaction, upload: Upload, parts: Sequence[Part] = (), *, ends: bool = False) -> bool:
+    """Keeps where an unfinished session stands; False where it was taken over, finished or cancelled.
+
+    `parts` are those that its store took since; with `ends` its writer writes no more.
+    """
+    moved = await _moved(tx, upload, ends=ends) if upload.saved else await add(tx, upload, ends=ends)
+    if moved and parts:
+        await tx.execute_many(
+            "INSERT INTO upload_parts (upload_id, number, size, tag) VALUES (:id, :number, :size, :tag)",
+            [{"id": upload.id, "number": part.number, "size": part.size, "tag": part.tag} for part in parts],
+        )
+    return moved
+
+
+async def _moved(tx: Transaction, upload: Upload, *, ends: bool) -> bool:
     changed = await tx.execute(
         """
         UPDATE uploads
-           SET position = :position, state = :state, boot = :boot, notes = :notes, touched_at = clock_us()
+           SET position = :position, state = :state, boot = :boot, notes = :notes, writer = :writer,
+               touched_at = clock_us()
          WHERE id = :id AND epoch = :epoch AND digest IS NULL
         """,
         id=upload.id,
@@ -95,6 +142,7 @@ async def advance(tx: Transaction, upload: Upload) -> bool:
         state=upload.state,
         boot=upload.boot,
         notes=upload.notes,
+        writer=None if ends else upload.writer,
     )
     return changed > 0
 
@@ -125,16 +173,18 @@ async def next_epoch(tx: Transaction, upload: Upload) -> bool:
 async def finish(tx: Transaction, upload: Upload, digest: Digest) -> bool:
     """Remembers what a session became; False where it was taken over, finished or cancelled."""
     if not upload.saved:
-        return await add(tx, replace(upload, digest=digest))
+        return await add(tx, replace(upload, digest=digest, notes=None), ends=True)
     changed = await tx.execute(
         """
-        UPDATE uploads SET digest = :digest, state = NULL, touched_at = clock_us()
+        UPDATE uploads SET digest = :digest, state = NULL, notes = NULL, writer = NULL, touched_at = clock_us()
          WHERE id = :id AND epoch = :epoch AND digest IS NULL
         """,
         id=upload.id,
         epoch=upload.epoch,
         digest=digest,
     )
+    if changed:
+        await tx.execute("DELETE FROM upload_parts WHERE upload_id = :id", id=upload.id)
     return changed > 0
 
 
@@ -144,7 +194,7 @@ async def cancel(tx: Transaction, upload: Upload) -> bool:
     What has no row could be taken for a session that has none yet.
     """
     if not upload.saved:
-        return await add(tx, replace(upload, epoch=_CANCELLED))
+        return await add(tx, replace(upload, epoch=_CANCELLED), ends=True)
     changed = await tx.execute(
         "UPDATE uploads SET epoch = :cancelled, state = NULL WHERE id = :id AND epoch = :epoch AND digest IS NULL",
         id=upload.id,

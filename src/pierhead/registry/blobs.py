@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from pierhead.blobs.store import BlobStore, Reader
+from pierhead.blobs.store import BlobStore, Reader, SignsUrls
 from pierhead.errors import BlobMissing, BlobUnknown, RepositoryUnknown, StillNeeded
 from pierhead.metadata import blobs as rows
 from pierhead.metadata import events, locks, manifests, repositories
@@ -48,6 +48,13 @@ class Blobs:
                 reader.close()
             self._contents.keep(blob.key, kept)
         return kept
+
+    async def address(self, blob: Blob, *, seconds: int) -> str | None:
+        """Where a client gets the bytes itself, for so long; None where it cannot, or they are soon sent."""
+        if blob.size <= self._contents.item_max or not isinstance(self._store, SignsUrls):
+            return None
+        headers = {"content-type": "application/octet-stream", "cache-control": f"private, max-age={seconds}"}
+        return await self._store.sign(blob.key, seconds=seconds, headers=headers)
 
     async def open(self, blob: Blob) -> Reader:
         """Raises BlobMissing where its bytes are gone or cut short."""

@@ -6,6 +6,7 @@ from pierhead.registry.blobs import Blobs
 from pierhead.registry.contents import Contents
 from pierhead.registry.copies import Copies
 from pierhead.registry.manifests import Manifests
+from pierhead.registry.marks import Marks
 from pierhead.registry.referrers import Referrers
 from pierhead.registry.repositories import Repositories
 from pierhead.registry.stale import Stale
@@ -30,7 +31,8 @@ class Registry:
         self.manifests = Manifests(database, manifests, settings.manifests, stale, copied=copied)
         self.tags = Tags(database, copied=copied)
         self.blobs = Blobs(database, store, Contents(half, item_max=_SMALL_BLOB_BYTES), stale)
+        self.marks = Marks(database, store)
         inline = settings.storage.inline_bytes
-        self.uploads = Uploads(database, store, settings.uploads, inline=inline, copied=copied)
+        self.uploads = Uploads(database, store, self.marks, settings.uploads, inline=inline, copied=copied)
         self.referrers = Referrers(database)
         self.copies = Copies(database, copies) if copies else None

@@ -9,12 +9,12 @@ Rules
 
 import hashlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
-from pierhead.blobs.store import Accepted, Appender, BlobStore
+from pierhead.blobs.store import Appender, BlobStore, Locks
 from pierhead.errors import (
     BlobMissing,
     BlobTooLarge,
@@ -30,8 +30,10 @@ from pierhead.metadata import copies, events, locks, repositories
 from pierhead.metadata import uploads as rows
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.secrets import shared
-from pierhead.models import Actor, Blob, Digest, Part, RepositoryName, Upload, in_row
+from pierhead.models import Actor, Blob, Digest, RepositoryName, Upload, in_row
 from pierhead.registry.clock import Clock
+from pierhead.registry.marks import Marks
+from pierhead.registry.sessions import Session
 from pierhead.registry.tickets import Tickets
 from pierhead.settings import UploadSettings
 
@@ -50,17 +52,18 @@ class Uploads:
         self,
         database: Database,
         store: BlobStore,
+        marks: Marks,
         settings: UploadSettings,
         *,
         inline: int = 0,
         copied: bool = False,
     ) -> None:
         self._database = database
+        self._marks = marks
         self._store = store
         self._settings = settings
         self._inline = inline  # bytes; blobs up to here are kept beside their rows
         self._copied = copied  # whether the store keeps copies of these
-        self._boot: str | None = None  # under which this process runs, once a session told
         self._clock = Clock(database)
         self._tickets: Tickets | None = None
 
@@ -74,7 +77,7 @@ class Uploads:
         One of an earlier boot is read again first: a power cut may have taken bytes that its row counts.
         """
         upload = await self._row(repository, upload_id)
-        if upload.digest is None and upload.offset and upload.boot != self._boot:
+        if upload.digest is None and upload.offset and upload.boot != self._store.boot:
             return await self._verified(upload)
         return upload
 
@@ -118,27 +121,43 @@ class Uploads:
 
         Raises UploadUnknown, UploadBusy, UploadOutOfOrder.
         """
-        session = _Session(self._database, await self._open(repository, upload_id), self._open)
-        async with AsyncExitStack() as stack:
-            try:
-                appender = await stack.enter_async_context(self._store.append(session.upload, session))
-            except UploadBusy:
-                session.upload = await self._take_over(session.upload)
-                appender = await stack.enter_async_context(self._store.append(session.upload, session))
+        session = Session(self._database, await self._open(repository, upload_id), self._open)
+        async with self._writing(session) as appender:
             if start is not None and start != appender.offset:
                 raise UploadOutOfOrder(upload_id, appender.offset)
-            receiving = self._receiving(session.upload, appender, told=told)
+            receiving = self._receiving(session, appender, told=told)
             if session.upload.idle > _HEARTBEAT_SECONDS * 1_000_000:
                 await receiving.show_life()
             yield receiving
 
-    def _receiving(self, upload: Upload, appender: Appender, *, told: bool = True) -> "Receiving":
+    @asynccontextmanager
+    async def _writing(self, session: Session) -> AsyncIterator[Appender]:
+        """The session's only writer. Raises UploadUnknown, UploadBusy."""
+        async with AsyncExitStack() as stack:
+            if isinstance(self._store, Locks):
+                try:
+                    appender = await stack.enter_async_context(self._store.append(session.upload, session))
+                except UploadBusy:
+                    session.upload = await self._take_over(self._store, session.upload)
+                    appender = await stack.enter_async_context(self._store.append(session.upload, session))
+            else:
+                await stack.enter_async_context(session.claimed(self._takeover))
+                appender = await stack.enter_async_context(self._store.append(session.upload, session))
+            yield appender
+
+    @property
+    def _takeover(self) -> int:
+        """Microseconds."""
+        return int(self._settings.takeover_seconds * 1_000_000)
+
+    def _receiving(self, session: Session, appender: Appender, *, told: bool = True) -> "Receiving":
         return Receiving(
-            self._database,
-            self._store,
-            self._settings,
-            upload,
+            session,
             appender,
+            database=self._database,
+            store=self._store,
+            marks=self._marks,
+            settings=self._settings,
             inline=self._inline,
             copied=self._copied,
             told=told,
@@ -182,7 +201,7 @@ class Uploads:
 
     async def orphans(self) -> list[str]:
         """Some sessions that never got a row, since their process died, and for which something is staged."""
-        await self._clock.look()
+        await self._clock.look_now_and_then()
         abandoned = await self._store.abandoned(self._oldest_ticket() - _HOUR)
         return [one for one in abandoned if await self._database.read(partial(rows.find, upload_id=one)) is None]
 
@@ -193,23 +212,19 @@ class Uploads:
 
     async def _verified(self, upload: Upload) -> Upload:
         """The session after a look at its bytes. Raises UploadUnknown where they are not those accepted."""
-        session = _Session(self._database, upload, self._open)
+        session = Session(self._database, upload, self._open)
         try:
             async with self._store.append(upload, session) as appender:
-                receiving = self._receiving(session.upload, appender)
-                before = session.upload.boot
-                confirmed = await receiving.look()
-                self._boot = confirmed.boot
-                return confirmed if confirmed.boot == before else await receiving.accept()
+                return await self._receiving(session, appender).accept()
         except UploadBusy:  # its writer looked
             return await self._open(upload.repository, upload.id)
 
-    async def _take_over(self, upload: Upload) -> Upload:
+    async def _take_over(self, store: Locks, upload: Upload) -> Upload:
         """The session in its next epoch. Raises UploadBusy while its writer may be alive, or is replaced already."""
         upload = await self._open(upload.repository, upload.id)
-        if upload.idle < self._settings.takeover_seconds * 1_000_000:
+        if upload.idle < self._takeover:
             raise UploadBusy(upload.id, upload.offset)
-        await self._store.take_over(upload)
+        await store.take_over(upload)
         if not await self._database.write(lambda tx: rows.next_epoch(tx, upload), durable=False):
             raise UploadBusy(upload.id, upload.offset)
         return await self._open(upload.repository, upload.id)
@@ -229,8 +244,8 @@ class Uploads:
         return upload
 
     async def _known_tickets(self) -> Tickets:
+        await self._clock.look_now_and_then()
         if self._tickets is None:
-            await self._clock.look()
             self._tickets = Tickets(await shared(self._database, "upload sessions"), self._clock)
         return self._tickets
 
@@ -240,54 +255,33 @@ class Uploads:
         return self._clock.now() - int(hours * _HOUR) + _CLOCK_ERROR
 
 
-class _Session:
-    """The `Ledger` of one request."""
-
-    def __init__(
-        self, database: Database, upload: Upload, find: Callable[[RepositoryName, str], Awaitable[Upload]]
-    ) -> None:
-        self._database = database
-        self._find = find
-        self.upload = upload
-
-    async def refresh(self) -> Upload:
-        self.upload = await self._find(self.upload.repository, self.upload.id)
-        return self.upload
-
-    async def note(self, notes: str) -> None:
-        noted = replace(self.upload, notes=notes)
-        if not await self._database.write(lambda tx: rows.advance(tx, noted), durable=False):
-            raise UploadUnknown(self.upload.id)
-        self.upload = replace(noted, saved=True)
-
-    async def parts(self) -> list[Part]:
-        return await self._database.read(lambda tx: rows.parts(tx, self.upload))
-
-
 class Receiving:
     """A session that this request alone writes to."""
 
     def __init__(
         self,
-        database: Database,
-        store: BlobStore,
-        settings: UploadSettings,
-        upload: Upload,
+        session: Session,
         appender: Appender,
         *,
+        database: Database,
+        store: BlobStore,
+        marks: Marks,
+        settings: UploadSettings,
         inline: int,
         copied: bool,
         told: bool,
     ) -> None:
         self._database = database
         self._store = store
+        self._marks = marks
         self._settings = settings
-        self._upload = upload
+        self._session = session
         self._appender = appender
         self._inline = inline
         self._copied = copied
         self._told = told
         self._alive_at = time.monotonic()
+        self._kept: str | None = None  # the key that the digest has now
 
     @property
     def offset(self) -> int:
@@ -305,17 +299,12 @@ class Receiving:
     async def show_life(self) -> None:
         """Tells those who may wait to take the session over. Raises UploadUnknown where one did."""
         self._alive_at = time.monotonic()
-        await self._advance(self._upload)
-
-    async def look(self) -> Upload:
-        """Where the session stands with what was written."""
-        accepted: Accepted = await self._appender.flush()
-        return replace(self._upload, offset=accepted.offset, state=accepted.state, boot=accepted.boot)
+        await self._session.show_life()
 
     async def accept(self) -> Upload:
-        """Keeps what was written. On return it survives the death of every process."""
-        await self._advance(await self.look())
-        return self._upload
+        """Keeps what was written, and writes no more. On return it survives the death of every process."""
+        await self._session.keep(await self._appender.flush())
+        return self._session.upload
 
     async def finish(self, digest: Digest, *, actor: Actor) -> None:
         """Makes the session a blob that its repository holds. On return that survives power loss.
@@ -331,7 +320,8 @@ class Receiving:
                 break
         else:
             raise Busy(f"{digest} is being removed")
-        await self._store.discard(self._upload)
+        self._session.end()
+        await self._store.discard(replace(self._session.upload, digest=digest), kept=self._kept)
 
     async def _hold(self, digest: Digest, actor: Actor) -> bool:
         """Lets the repository hold the content; False where bytes that it counted on went meanwhile."""
@@ -342,15 +332,16 @@ class Receiving:
                 new = replace(new, key=in_row(digest), content=await self._appender.content())
             else:
                 new = replace(new, key=await self._appender.commit(digest))
-        committed = new.key if new.content is None else None
         try:
-            kept = await self._database.write(lambda tx: self._write_rows(tx, new, actor))
+            self._kept = await self._database.write(lambda tx: self._write_rows(tx, new, actor))
         except PierheadError:
-            await self._remove_unused(digest, committed)
+            await self._withdraw_unused(new)
             raise
-        if committed is not None and kept != committed:
-            await self._store.remove(committed)
-        return kept is not None
+        if self._kept != new.key:
+            await self._appender.withdraw()
+        elif new.key is not None and new.content is None:
+            self._marks.make(digest, new.key)
+        return self._kept is not None
 
     async def _write_rows(self, tx: Transaction, new: "_Stored", actor: Actor) -> str | None:
         """The key that the digest has now; None where there is neither a row nor a new key."""
@@ -360,30 +351,26 @@ class Receiving:
             return None
         if new.key is not None and (current is None or current == new.known):
             await _put(tx, Blob(new.digest, new.size, new.key), new.content, copied=self._copied)
-        await _hold(tx, self._upload.repository, new.digest, actor)
-        await _finish(tx, self._upload, new.digest)
+            if new.content is None:
+                await self._marks.owe(tx, new.digest, new.key)
+        await _hold(tx, self._session.upload.repository, new.digest, actor)
+        await _finish(tx, self._session.upload, new.digest)
         kept = await blob_rows.stored(tx, new.digest)
         return kept.key if kept else None
 
-    async def _remove_unused(self, digest: Digest, key: str | None) -> None:
+    async def _withdraw_unused(self, new: "_Stored") -> None:
         """After a write that failed: it may have been committed all the same, so the row is asked."""
-        if key is None:
-            return
-        kept = await self._database.read(lambda tx: blob_rows.stored(tx, digest))
-        if kept is None or kept.key != key:
-            await self._store.remove(key)
-
-    async def _advance(self, upload: Upload) -> None:
-        if not await self._database.write(lambda tx: rows.advance(tx, upload), durable=False):
-            raise UploadUnknown(upload.id)
-        self._upload = replace(upload, saved=True)
+        kept = await self._database.read(lambda tx: blob_rows.stored(tx, new.digest))
+        if kept is None or kept.key != new.key:
+            await self._appender.withdraw()
 
     async def drop(self) -> None:
         """Forgets the session and its bytes, unless it was taken over."""
-        upload = self._upload
+        upload = self._session.upload
         # An id that nobody was told needs no row to say that it is gone.
         unknown = not (self._told or upload.saved)
         if unknown or await self._database.write(partial(rows.cancel, upload=upload), durable=False):
+            self._session.end()
             await self._store.discard(upload)  # else the bytes are its successor's, who also clears away ours
 
 

@@ -12,13 +12,13 @@ from typing import Self
 from pierhead.blobs.files import copies
 from pierhead.blobs.files.appender import FileAppender
 from pierhead.blobs.files.kernel import boot_id
-from pierhead.blobs.files.layout import Layout, sync_directory
+from pierhead.blobs.files.layout import Layout, forget, remove
 from pierhead.blobs.files.reader import FileReader
 from pierhead.blobs.files.staged import Staged
 from pierhead.blobs.files.takeover import lock, take_over
-from pierhead.blobs.files.work import Observe, Work, storage_errors, unobserved
 from pierhead.blobs.hashing import Hashes
 from pierhead.blobs.store import Appender, Ledger, Reader
+from pierhead.blobs.work import Observe, Work, storage_errors, unobserved
 from pierhead.errors import BlobMissing, StorageFull, UploadBusy, UploadUnknown
 from pierhead.models import Upload
 from pierhead.settings import StorageSettings
@@ -30,7 +30,7 @@ _LARGE = 8 * 1024 * 1024
 
 
 class FileStore:
-    """Implements `BlobStore` and `KeepsCopies`; open it with `async with`."""
+    """Implements `BlobStore`, `Locks` and `KeepsCopies`; open it with `async with`."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class FileStore:
         self._work = Work(observe)
         self._hashes = hashes or Hashes.load()
         self._staged = staged
-        self._boot = boot_id()
+        self.boot = boot_id()
 
     async def __aenter__(self) -> Self:
         """Raises ConfigurationError where the directory may not be served."""
@@ -76,10 +76,10 @@ class FileStore:
         target = self._staged(following)
         await take_over(self._work, upload, source=self._layout.staged(upload), target=target)
 
-    async def discard(self, upload: Upload) -> None:
+    async def discard(self, upload: Upload, *, kept: str | None = None) -> None:  # noqa: ARG002  it has names of its own
         paths = [self._layout.staged(upload, epoch) for epoch in range(upload.epoch + 2)]
         run = self._work.syncing if upload.offset > _LARGE else self._work.directory
-        await run("discard", 0, partial(_forget, paths))
+        await run("discard", 0, partial(forget, paths))
 
     async def abandoned(self, before: int) -> list[str]:
         return await self._work.syncing("list", 0, partial(self._layout.staged_before, before / 1_000_000))
@@ -97,7 +97,7 @@ class FileStore:
     async def remove(self, key: str) -> None:
         with suppress(BlobMissing):
             path = self._layout.blob(key)
-            await self._work.syncing("remove", 0, partial(_remove, path))
+            await self._work.syncing("remove", 0, partial(remove, path))
 
     async def keep(self, name: str, content: bytes) -> None:
         await self._work.syncing("copy", len(content), partial(copies.keep, self._layout.copies, name, content))
@@ -134,7 +134,7 @@ class FileStore:
             layout=self._layout,
             work=self._work,
             hashes=self._hashes,
-            boot=self._boot,
+            boot=self.boot,
             batch=self._settings.batch_bytes,
         )
         await appender.resume()
@@ -179,14 +179,3 @@ def _open(reader: FileReader, path: str, key: str) -> None:
         reader.open(path)
     except FileNotFoundError as error:
         raise BlobMissing(key) from error
-
-
-def _forget(paths: list[str]) -> None:
-    for path in paths:
-        with suppress(FileNotFoundError):
-            os.unlink(path)  # noqa: PTH108  # hot
-
-
-def _remove(path: str) -> None:
-    _forget([path])
-    sync_directory(path.rpartition("/")[0])

@@ -8,12 +8,12 @@ import os
 from collections.abc import Callable
 from functools import partial
 
-from pierhead.blobs.files.layout import Layout, key_of
+from pierhead.blobs.files.layout import Layout, key_of, remove
 from pierhead.blobs.files.rehash import rehash
 from pierhead.blobs.files.staged import Staged
-from pierhead.blobs.files.work import Work, storage_errors
 from pierhead.blobs.hashing import Hash, Hashes
 from pierhead.blobs.store import Accepted
+from pierhead.blobs.work import Work, storage_errors
 from pierhead.errors import UploadUnknown
 from pierhead.models import Digest, Upload
 from pierhead.threads import ended, finished
@@ -46,6 +46,7 @@ class FileAppender:
         self._waiting = 0  # bytes of _fresh
         # The last batch, while it may run. One that failed stays here, and fails all that follows.
         self._job: Job | None = None
+        self._committed = ""  # path
 
     @property
     def offset(self) -> int:
@@ -97,7 +98,12 @@ class FileAppender:
         _, put = self._take()
         self._job = self._work.start_syncing("commit", self._offset, partial(self._publish, put, path))
         await self._settle()
+        self._committed = path
         return key
+
+    async def withdraw(self) -> None:
+        if self._committed:
+            await self._work.syncing("remove", 0, partial(remove, self._committed))
 
     async def close(self) -> None:
         """Returns when no thread uses the file; what a failed batch wrote gives its space back."""

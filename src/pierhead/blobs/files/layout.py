@@ -115,3 +115,15 @@ def sync_directory(path: str) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def forget(paths: list[str]) -> None:
+    for path in paths:
+        with suppress(FileNotFoundError):
+            os.unlink(path)  # noqa: PTH108  # hot
+
+
+def remove(path: str) -> None:
+    """Forgets a file for good: on return that survives power loss."""
+    forget([path])
+    sync_directory(path.rpartition("/")[0])

@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from functools import partial
 
-from pierhead.blobs.files.work import Work
+from pierhead.blobs.work import Work
 from pierhead.errors import StorageFailed
 
 # A blob up to here is one read.

@@ -4,8 +4,8 @@ import errno
 import os
 from functools import partial
 
-from pierhead.blobs.files.work import Work
 from pierhead.blobs.hashing import Hash
+from pierhead.blobs.work import Work
 
 # A thread takes so many bytes at a time, so that a huge file does not keep others from theirs.
 _PART = 8 * 1024 * 1024

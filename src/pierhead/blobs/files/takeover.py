@@ -9,7 +9,7 @@ import os
 from functools import partial
 
 from pierhead.blobs.files.staged import WRITE_SIZE, Staged
-from pierhead.blobs.files.work import Work
+from pierhead.blobs.work import Work
 from pierhead.errors import PierheadError, UploadBusy, UploadUnknown
 from pierhead.models import Upload
 

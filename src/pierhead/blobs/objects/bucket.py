@@ -84,13 +84,17 @@ class TakesParts(Protocol):
         ...
 
     async def put_part(self, key: str, session: str, number: int, content: Sequence[bytes | bytearray]) -> Part:
-        """On return the part is in the store. Sent with a checksum that the service verifies."""
+        """On return the part is in the store. Sent with a checksum that the service verifies.
+
+        Raises UploadUnknown where the service has no such session.
+        """
         ...
 
     async def complete(self, key: str, session: str, parts: Sequence[Part]) -> None:
         """Makes the object of exactly these parts; on return it is durable. Harmless where it is complete already.
 
-        Raises StorageFailed where the service does not have them as they are named here.
+        Raises StorageFailed where the service does not have them as they are named here, UploadUnknown where
+        it has no such session and no such object either.
         """
         ...
 
@@ -109,3 +113,7 @@ class SignsUrls(Protocol):
     async def sign(self, key: str, *, seconds: int, headers: Mapping[str, str]) -> str:
         """`headers` are those that the service shall answer with: `content-type`, `cache-control`."""
         ...
+
+
+class Service(Bucket, TakesParts, SignsUrls, Protocol):
+    """All that an object store's service gives."""

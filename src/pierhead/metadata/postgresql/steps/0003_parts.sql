@@ -11,3 +11,11 @@ CREATE TABLE upload_parts (
     tag       TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (upload_id, number)
 );
+
+-- What a store of objects is still to be told: which digest is under a key.
+CREATE TABLE owed_marks (
+    key     TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    digest  TEXT COLLATE "C" NOT NULL,
+    owed_at BIGINT NOT NULL
+);
+CREATE INDEX owed_marks_by_age ON owed_marks (owed_at);
