@@ -51,7 +51,7 @@ class Marks:
                 except PierheadError:
                     log.warning("%d marks could not be made; the sweep will make them", len(batch), exc_info=True)
 
-    async def any_owed(self) -> bool:
+    async def any_left(self) -> bool:
         return bool(await self._database.read(lambda tx: rows.owed(tx, age=_ORPHANED, limit=1)))
 
     async def sweep(self) -> int:
