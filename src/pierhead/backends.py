@@ -79,26 +79,53 @@ def copies(settings: Settings, store: BlobStore) -> KeepsCopies | None:
     return store if settings.storage.wants_copies and isinstance(store, KeepsCopies) else None
 
 
+def files(settings: Settings) -> Path | None:
+    """The directory of the blobs' files; None where a store of objects has them."""
+    url = settings.storage.url
+    if url is None:
+        return settings.server.data
+    return Path(url.removeprefix(_FILES)) if url.startswith(_FILES) else None
+
+
+def check_store(settings: Settings) -> None:
+    """Raises ConfigurationError for a URL that its service does not take."""
+    url = settings.storage.url or ""
+    if url.startswith("s3://"):
+        from pierhead.blobs.objects.s3_client import Choices
+
+        Choices.parse(url)
+    elif url.startswith("gs://"):
+        from pierhead.blobs.objects import gcs
+        from pierhead.blobs.objects.place import Place
+
+        Place.parse(url, gcs.OPTIONS)
+    elif url.startswith("az://"):
+        from pierhead.blobs.objects import azure_account
+        from pierhead.blobs.objects.place import Place
+
+        Place.parse(url, azure_account.OPTIONS)
+
+
 @asynccontextmanager
 async def store(settings: Settings, observe: Observe = unobserved) -> AsyncIterator[BlobStore]:
     """Raises ConfigurationError for a store that may not be served."""
-    url = settings.storage.url
-    if url is None or url.startswith(_FILES):
-        root = Path(url.removeprefix(_FILES)) if url else settings.server.data
-        async with FileStore(root, settings.storage, observe=observe) as files:
-            yield files
+    root = files(settings)
+    if root is not None:
+        async with FileStore(root, settings.storage, observe=observe) as opened:
+            yield opened
     else:
         # What an object store needs takes half a second to load; who keeps files does not wait for it.
         from pierhead.blobs.objects.store import ObjectStore
 
         async with (
-            _bucket(settings.storage, url, observe) as bucket,
+            _bucket(settings.storage, observe) as bucket,
             ObjectStore(bucket, settings.storage, observe=observe) as objects,
         ):
             yield objects
 
 
-def _bucket(settings: StorageSettings, url: str, observe: Observe) -> "AbstractAsyncContextManager[Service]":
+def _bucket(settings: StorageSettings, observe: Observe) -> "AbstractAsyncContextManager[Service]":
+    url = settings.url or ""
     if url.startswith("az://"):
         from pierhead.blobs.objects.azure import AzureBucket
 

@@ -183,6 +183,10 @@ def _contradictions(settings: Settings, given: Mapping[Key, Given]) -> list[str]
         missing = "tls_key" if server.tls_key is None else "tls_certificate"
         present = "tls_certificate" if server.tls_key is None else "tls_key"
         mistakes.append(f"server.{present} ({given['server', present].source}): needs server.{missing} too")
+    if settings.storage.shared and settings.database.url is None:
+        mistakes.append(
+            f"storage.shared ({given['storage', 'shared'].source}): needs database.url, which nodes share too"
+        )
     open_to_strangers = start_mistake(server.host, settings.access)
     if open_to_strangers:
         source = given["server", "host"].source if ("server", "host") in given else "default"

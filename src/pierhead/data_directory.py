@@ -127,4 +127,4 @@ def _is_gone(pid: int | None) -> bool:
 
 
 def _taken(data: Path, pid: int | None) -> str:
-    return f"another pierhead{f' (pid {pid})' if pid else ''} serves {data}; stop it first, or choose another --data"
+    return f"another pierhead{f' (pid {pid})' if pid else ''} serves {data}; stop it first, or choose another directory"

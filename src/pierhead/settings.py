@@ -223,6 +223,10 @@ class StorageSettings(Section):
         default=None, description="Store that nodes share; without it files in `server.data`."
     )
 
+    shared: bool = Field(
+        default=False,
+        description="Several nodes serve the files of `storage.url`; their file system must keep locks over nodes.",
+    )
     retry_seconds: float = Field(
         default=30,
         ge=0,

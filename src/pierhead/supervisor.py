@@ -14,8 +14,8 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
@@ -278,7 +278,7 @@ def serve(settings: Settings, load: Callable[[], Settings], target: str = TARGET
     settings = _with_server(settings, data=data)
     check_files(settings)
     _raise_open_files()
-    with ServeLock(data) as lock, listener.bound(settings.server) as sock:
+    with ServeLock(data) as lock, _store_lock(settings), listener.bound(settings.server) as sock:
         backends.prepare(settings)
         _require_whole(settings)
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -302,10 +302,21 @@ def _require_whole(settings: Settings) -> None:
         asyncio.run(look())
 
 
+@contextmanager
+def _store_lock(settings: Settings) -> Iterator[None]:
+    """Keeps files elsewhere to one server, unless nodes share them. Workers inherit it, and hold it till they end."""
+    root = backends.files(settings)
+    if root is None or root == settings.server.data or settings.storage.shared:
+        yield
+        return
+    with ServeLock(prepare(root)):
+        yield
+
+
 def check_files(settings: Settings) -> None:
     """The files that the settings name. Raises ConfigurationError with all mistakes."""
     mistakes: list[str] = []
-    for check in (_check_accounts, tls.check):
+    for check in (_check_accounts, tls.check, backends.check_store):
         try:
             check(settings)
         except ConfigurationError as error:

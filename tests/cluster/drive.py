@@ -3,7 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,10 @@ class Drive:
     def fill(self) -> None:
         """Nothing more can be written until `clear`."""
         with self._ballast.open("wb") as ballast:
-            while free := os.statvfs(self.folder).f_bavail * os.statvfs(self.folder).f_frsize:
-                os.posix_fallocate(ballast.fileno(), ballast.seek(0, os.SEEK_END), min(free, 64 * MIB))
+            for step in (64 * MIB, MIB, 4096):
+                with suppress(OSError):  # ENOSPC
+                    while True:
+                        os.posix_fallocate(ballast.fileno(), ballast.seek(0, os.SEEK_END), step)
 
     def clear(self) -> None:
         self._ballast.unlink(missing_ok=True)

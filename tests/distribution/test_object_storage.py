@@ -137,7 +137,7 @@ def test_an_answer_that_cannot_go_on_is_cut_and_never_looks_whole(
 ) -> None:
     layer = tmp_path / "layer"
     troubled.bandwidth(5000)
-    command: list[str | Path] = [components.require("curl"), "--silent", "--output", str(layer), f"{server.url}{PATH}"]
+    command = [str(components.require("curl")), "--silent", "--output", str(layer), f"{server.url}{PATH}"]
     with subprocess.Popen(command) as curl:
         while not (layer.exists() and layer.stat().st_size):
             time.sleep(0.01)

@@ -16,13 +16,17 @@ from tests.running import free_port
 
 # What a page says, and what a test does instead. Everything else is run as it stands.
 # {scratch} is the page's directory, {port} and {proxy} are free ports, {images} what stands in for Docker Hub.
-# For pages that ask for them: {cluster} and {database} are the URL and the port of a PostgreSQL, {moved_to} an empty
-# database in it, {s3} and {bucket} an S3 server and an empty bucket.
+# {cluster} and {database} are the URL and the port of a PostgreSQL, {moved_to} is an empty database in it, {s3} and
+# {bucket} are an S3 server and an empty bucket: for the pages that ask for them.
 SUBSTITUTIONS: tuple[tuple[str, str], ...] = (
     # What is fetched from elsewhere.
     (r"git clone <this repository> pierhead", "ln -s {checkout} pierhead"),
     (r"docker pull busybox", "docker load --quiet --input {images}/busybox.tar"),
     (r"docker://docker\.io/library/busybox:latest", "oci:{images}/busybox:latest"),
+    # A store of objects, and who may use it.
+    (r"http://localhost:9000|https://s3\.example\.org", "{s3}"),
+    (r"s3://registry/", "s3://{bucket}/"),
+    (r"AWS_ACCESS_KEY_ID=KEY AWS_SECRET_ACCESS_KEY=SECRET", "AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY={secret}"),
     # Names and ports.
     (r"registry\.example\.org:5000", "localhost:{port}"),
     (r"\bhttps://registry\.example\.org\b", "https://localhost:{proxy}"),
@@ -38,7 +42,6 @@ SUBSTITUTIONS: tuple[tuple[str, str], ...] = (
     (r"sudo -u postgres psql", "psql --dbname={cluster}"),
     (r"pierhead:secret@db\.example\.org/registry", "{moved_to}"),
     (r"db\.example\.org", "127.0.0.1:{database}"),
-    (r"s3://registry/pierhead\?endpoint=https://s3\.example\.org", "s3://{bucket}/pierhead?endpoint={s3}"),
     # The rest of the machine.
     (r"\bsudo ", ""),
     (r"(?<![\w./])/(etc|srv|var/lib|opt|backup|restore)\b", r"{scratch}/\1"),

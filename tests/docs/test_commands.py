@@ -13,6 +13,7 @@ from tests.docs import pages
 from tests.docs.pages import Command, NotRun
 from tests.docs.stage import Stage, reads
 from tests.servers.postgresql import Cluster
+from tests.servers.s3 import Server
 
 CLIENTS = ("docker", "podman", "skopeo", "crane", "oras", "regctl", "helm", "htpasswd", "openssl", "sqlite3", "nginx")
 # Shown for completeness; a machine without it skips the page, even where the others are required.
@@ -58,12 +59,14 @@ def environment(page: Path, request: pytest.FixtureRequest) -> dict[str, str]:
 @pytest.fixture
 def names(page: Path, environment: dict[str, str], request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     """What stands in for the servers that a page speaks of."""
+    text = page.read_text()
     found: dict[str, str] = {}
-    if "s3.example.org" in page.read_text():
-        bucket = request.getfixturevalue("s3").bucket()
-        found |= {"s3": bucket.endpoint, "bucket": bucket.name}
+    if "s3.example.org" in text or "http://localhost:9000" in text:
+        server: Server = request.getfixturevalue("s3")
+        bucket = server.bucket()
+        found |= {"s3": bucket.endpoint, "bucket": bucket.name, "key": bucket.keys.access, "secret": bucket.keys.secret}
         environment |= {"AWS_ACCESS_KEY_ID": bucket.keys.access, "AWS_SECRET_ACCESS_KEY": bucket.keys.secret}
-    if "db.example.org" not in page.read_text():
+    if "db.example.org" not in text:
         yield found
         return
     cluster: Cluster = request.getfixturevalue("postgresql")

@@ -54,9 +54,9 @@ def running(tmp_path: Path) -> Iterator[Running]:
 
 def begin(running: Running) -> str:
     """The path of an upload session with a byte."""
-    opened = httpx.post(f"{running.url}/v2/app/blobs/uploads/")
+    opened = httpx.post(f"{running.url}/v2/app/blobs/uploads/", timeout=30)
     location: str = opened.headers["location"]
-    assert httpx.patch(f"{running.url}{location}", content=b"x").status_code == 202
+    assert httpx.patch(f"{running.url}{location}", content=b"x", timeout=30).status_code == 202
     return location
 
 
@@ -108,12 +108,14 @@ def test_an_idle_server_writes_nothing(running: Running) -> None:
 def push(running: Running, tag: str) -> str:
     """The digest of an image without layers."""
     config = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
-    pushed = httpx.post(f"{running.url}/v2/app/blobs/uploads/?digest={config}", content=b"{}")
+    pushed = httpx.post(f"{running.url}/v2/app/blobs/uploads/?digest={config}", content=b"{}", timeout=30)
     assert pushed.status_code == 201
     kind = "application/vnd.oci.image.manifest.v1+json"
     descriptor = {"mediaType": "application/json", "digest": config, "size": 2}
     document = {"schemaVersion": 2, "mediaType": kind, "config": descriptor, "layers": []}
-    answer = httpx.put(f"{running.url}/v2/app/manifests/{tag}", json=document, headers={"content-type": kind})
+    answer = httpx.put(
+        f"{running.url}/v2/app/manifests/{tag}", json=document, headers={"content-type": kind}, timeout=30
+    )
     assert answer.status_code == 201
     digest: str = answer.headers["docker-content-digest"]
     return digest
@@ -139,7 +141,7 @@ def test_metrics_tell_of_jobs(running: Running) -> None:
     eventually(lambda: ran(running.data, "uploads.expire"))
 
     def shown(line: str) -> Callable[[], bool]:
-        return lambda: line in httpx.get(f"{running.url}/metrics").text.splitlines()
+        return lambda: line in httpx.get(f"{running.url}/metrics", timeout=30).text.splitlines()
 
     eventually(shown('pierhead_jobs_total{kind="uploads.expire",outcome="done"} 1.0'))
     eventually(shown('pierhead_jobs_unfinished{kind="uploads.expire",state="waiting"} 1.0'))
@@ -173,19 +175,19 @@ def test_a_worker_alone_does_the_jobs_of_a_server_that_does_none(tmp_path: Path)
 
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(10) == 0
-        assert httpx.get(f"{running.url}/readyz").status_code == 200
+        assert httpx.get(f"{running.url}/readyz", timeout=30).status_code == 200
 
 
-def test_a_worker_alone_and_the_command_work_on_postgresql(tmp_path: Path, emptied_postgresql: str) -> None:
+def test_a_worker_alone_and_the_command_work_on_postgresql(tmp_path: Path, at_postgresql: str) -> None:
     (tmp_path / "data").mkdir()
 
     def listed() -> set[str]:
-        lines = pierhead(tmp_path / "data", "list", "--database", emptied_postgresql).splitlines()
+        lines = pierhead(tmp_path / "data", "list", "--database", at_postgresql).splitlines()
         return {line.split()[1] for line in lines[1:]}
 
-    with alone(tmp_path / "data", PIERHEAD_DATABASE_URL=emptied_postgresql) as worker:
+    with alone(tmp_path / "data", PIERHEAD_DATABASE_URL=at_postgresql) as worker:
         eventually(lambda: listed() == SCHEDULED)
-        pierhead(tmp_path / "data", "run", "uploads.expire", "--database", emptied_postgresql)
+        pierhead(tmp_path / "data", "run", "uploads.expire", "--database", at_postgresql)
         eventually(lambda: b'"job done"' in (tmp_path / "worker.log").read_bytes())
         worker.send_signal(signal.SIGTERM)
 
@@ -195,4 +197,4 @@ def test_a_worker_alone_and_the_command_work_on_postgresql(tmp_path: Path, empti
 def test_a_worker_alone_does_not_keep_a_server_out(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     with alone(tmp_path / "data"), serving(tmp_path / "data", "--workers", "1") as running:
-        assert httpx.get(f"{running.url}/readyz").status_code == 200
+        assert httpx.get(f"{running.url}/readyz", timeout=30).status_code == 200

@@ -31,7 +31,7 @@ def prepared_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def prepared_postgresql(postgresql: Cluster) -> Iterator[str]:
+def rows_postgresql(postgresql: Cluster) -> Iterator[str]:
     with postgresql.database("rows") as url:
         asyncio.run(preparing.prepare(DatabaseSettings(url=SecretStr(url))))
         yield url
@@ -65,7 +65,7 @@ async def sqlite_tx(prepared_sqlite: Path) -> AsyncIterator[Transaction]:
 def opened(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Transaction]:
     if request.param == "sqlite":
         return _sqlite(request.getfixturevalue("prepared_sqlite"))
-    return _postgresql(request.getfixturevalue("prepared_postgresql"))
+    return _postgresql(request.getfixturevalue("rows_postgresql"))
 
 
 @pytest.fixture

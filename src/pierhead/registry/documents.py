@@ -215,10 +215,7 @@ def _artifact_type(media_type: str, fields: dict[str, Any]) -> str | None:
     stated = fields.get("artifactType")
     if stated is not None and not _can_be_one(stated):
         raise ManifestInvalid("artifactType: a media type is expected")
-    if stated or media_type not in IMAGES:
-        return stated or None
-    config: str = fields["config"]["mediaType"]
-    return config
+    return stated or (fields["config"]["mediaType"] if media_type in IMAGES else None)
 
 
 def _annotations(fields: dict[str, Any]) -> dict[str, str] | None:

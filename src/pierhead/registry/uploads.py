@@ -359,8 +359,13 @@ class Receiving:
         return kept.key if kept else None
 
     async def _withdraw_unused(self, new: "_Stored") -> None:
-        """After a write that failed: it may have been committed all the same, so the row is asked."""
-        kept = await self._database.read(lambda tx: blob_rows.stored(tx, new.digest))
+        """After a write that failed: it may be committed all the same, so the row is asked once that is decided."""
+
+        async def look(tx: Transaction) -> Blob | None:
+            await tx.lock(locks.blob(new.digest))
+            return await blob_rows.stored(tx, new.digest)
+
+        kept = await self._database.write(look, durable=False)
         if kept is None or kept.key != new.key:
             await self._appender.withdraw()
 

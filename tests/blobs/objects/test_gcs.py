@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import logging
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -19,14 +20,17 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from google.auth import iam
 from google.auth.exceptions import RefreshError, TransportError
 
-from pierhead.blobs.objects import gcs
+from pierhead.blobs.objects import gcs, names
 from pierhead.blobs.objects.gcs import GoogleBucket
 from pierhead.blobs.objects.gcs import objects as gcs_objects
 from pierhead.blobs.objects.gcs.account import Account, default_account
 from pierhead.blobs.objects.gcs.service import Refused, gcs_errors
 from pierhead.blobs.objects.gcs.signing import signed_url
 from pierhead.blobs.objects.patience import Fault
+from pierhead.blobs.objects.store import ObjectStore
 from pierhead.errors import BlobMissing, ConfigurationError, StorageFailed
+from pierhead.models import RepositoryName, Upload
+from pierhead.settings import StorageSettings
 from tests.blobs.objects.buckets import SERVICES, Opener
 from tests.blobs.objects.troubled import Answers, way_to
 from tests.blobs.objects.usage import KEY, keys, pending, pieces, put_parts, read
@@ -98,6 +102,21 @@ async def test_parts_that_could_not_be_cleared_up_stay_pending(opener: Opener, m
         await bucket.abort(KEY, session)
         assert await pending(bucket) == []
         assert await keys(bucket) == [KEY]
+
+
+async def test_a_late_part_of_a_finished_upload_is_swept_and_its_blob_stays(opener: Opener) -> None:
+    """The service has no session that would refuse it."""
+    upload = Upload(id=str(uuid.uuid4()), repository=RepositoryName(), algorithm="", offset=0, epoch=0)
+    key = names.new_key(upload.id)
+    async with opener.open() as bucket, ObjectStore(bucket, StorageSettings()) as store:
+        session = await bucket.begin(key)
+        await bucket.complete(key, session, [await bucket.put_part(key, session, 1, [b"content"])])
+        await bucket.put_part(key, session, 2, [b"late"])
+
+        assert await store.abandoned(2**62) == [upload.id]
+        await store.discard(upload)
+        assert await store.abandoned(2**62) == []
+        assert await read(bucket, key) == b"content"
 
 
 async def test_bytes_that_did_not_arrive_as_they_were_sent_are_not_stored(

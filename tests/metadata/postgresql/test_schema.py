@@ -15,6 +15,13 @@ from pierhead.settings import DatabaseSettings
 from tests.contracts.database import ROOT, names
 from tests.servers.postgresql import Cluster, sql
 
+PREPARE = """
+import asyncio, sys
+from pydantic import SecretStr
+from pierhead.metadata.postgresql import preparing
+from pierhead.settings import DatabaseSettings
+asyncio.run(preparing.prepare(DatabaseSettings(url=SecretStr(sys.argv[1]))))
+"""
 MIGRATE = "from pierhead.cli.main import main; main()"
 
 
@@ -138,6 +145,15 @@ def test_many_processes_make_one_schema_at_once(empty: str) -> None:
     assert [process.returncode for process in processes] == [0] * 4, told
     taken = re.findall(r"taken: (\S+)", "".join(output for output, _ in told))
     assert sorted(taken) == [step.name for step in schema.steps()]
+
+
+def test_many_nodes_start_on_an_empty_database_at_once(empty: str) -> None:
+    command = [sys.executable, "-c", PREPARE, empty]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(4)]
+    told = [process.communicate(timeout=60)[1] for process in processes]
+
+    assert told == [""] * 4
+    assert sql(empty, "SELECT step FROM pierhead_schema ORDER BY step") == "1\n2\n3"
 
 
 def test_a_step_lets_those_pass_that_wait_behind_it(

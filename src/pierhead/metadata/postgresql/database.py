@@ -9,10 +9,10 @@ import itertools
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from asyncpg import Connection
 
@@ -43,6 +43,7 @@ class PostgresqlDatabase:
         self._settings = settings
         self._observe = observe
         self._dialler = Dialler(settings)
+        self._running: set[asyncio.Task[Any]] = set()
         self.pool = Pool(self._dialler.dial, settings)
 
     async def __aenter__(self) -> Self:
@@ -58,6 +59,7 @@ class PostgresqlDatabase:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await asyncio.gather(*self._running, return_exceptions=True)
         await self.pool.close()
 
     async def read(self, operation: Operation[T]) -> T:
@@ -94,7 +96,14 @@ class PostgresqlDatabase:
                 pass
         return await run(connection, _SNAPSHOT + self._dialler.opening, operation)
 
-    async def _tried(self, attempt: Callable[[Connection], Awaitable[T]]) -> T:
+    async def _tried(self, attempt: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
+        """To its end, even where the one who asked leaves: to cancel a statement takes a connection of its own."""
+        task = asyncio.create_task(self._trying(attempt))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def _trying(self, attempt: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
         """Again where the database undid it, and once where the connection had died since it was last used."""
         with faults.translated():
             for number in itertools.count(1):

@@ -94,9 +94,12 @@ class Dialler:
             raise MetadataUnavailable("; ".join(mistakes) or outside)
 
     def _limits(self) -> dict[str, str]:
-        milliseconds = str(int(self._settings.statement_seconds * 1000))
-        names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
-        return dict.fromkeys(names, milliseconds)
+        milliseconds = int(self._settings.statement_seconds * 1000)
+        return {
+            "statement_timeout": str(milliseconds),
+            "idle_in_transaction_session_timeout": str(milliseconds),
+            "lock_timeout": str(milliseconds * 4 // 5),  # first, so that who waits for others is told so
+        }
 
     def _failed(self, reason: str, *, unfit: bool) -> None:
         self._failures += 1

@@ -59,12 +59,8 @@ class Pool:
 
     async def close(self) -> None:
         self._closed = True
-        while self._idle:
-            connection = self._idle.pop()
-            try:
-                await connection.close(timeout=_CLOSING_SECONDS)
-            except Exception:  # noqa: BLE001  whoever is gone needs no farewell
-                connection.terminate()
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*map(_close, idle))
 
     async def _take(self) -> Connection:
         if self._closed:
@@ -122,3 +118,10 @@ class Pool:
             connection.terminate()
         else:
             self._idle.append(connection)
+
+
+async def _close(connection: Connection) -> None:
+    try:
+        await connection.close(timeout=_CLOSING_SECONDS)
+    except Exception:  # noqa: BLE001  whoever is gone needs no farewell
+        connection.terminate()

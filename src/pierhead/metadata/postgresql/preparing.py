@@ -27,7 +27,7 @@ async def prepare(settings: DatabaseSettings) -> None:
     """
     async with _checked(settings) as connection:
         if await schema.is_empty(connection):
-            await schema.migrate(connection)
+            await schema.create(connection)
         if outside := await schema.refusal(connection):
             raise ConfigurationError([f"database.url: {outside}"])
 

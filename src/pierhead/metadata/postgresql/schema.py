@@ -90,6 +90,16 @@ async def is_empty(connection: Connection) -> bool:
     return not tables
 
 
+async def create(connection: Connection) -> None:
+    """Makes the whole schema at once, so that nobody finds half of it; nothing where somebody was first."""
+    async with connection.transaction():
+        await connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
+        if await is_empty(connection):
+            await connection.execute(_STEPS_TABLE)
+            for step in steps():
+                await _take(connection, step)
+
+
 async def migrate(connection: Connection) -> list[str]:
     """Takes the steps that are missing, each in a transaction of its own, and returns their names.
 
@@ -119,6 +129,10 @@ async def _next(connection: Connection) -> str | None:
         step = next((step for step in steps() if step.number > done), None)
         if step is None:
             return None
-        await connection.execute(step.sql)
-        await connection.execute("INSERT INTO pierhead_schema (step, oldest) VALUES ($1, $2)", step.number, step.oldest)
+        await _take(connection, step)
         return step.name
+
+
+async def _take(connection: Connection, step: Step) -> None:
+    await connection.execute(step.sql)
+    await connection.execute("INSERT INTO pierhead_schema (step, oldest) VALUES ($1, $2)", step.number, step.oldest)

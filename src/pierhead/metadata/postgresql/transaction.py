@@ -92,6 +92,8 @@ class PostgresqlTransaction(Statements):
             return  # nothing was asked
         try:
             status = await self._connection.execute("COMMIT")
+        except TimeoutError:
+            raise
         except faults.LOST as error:
             raise MetadataUnavailable(f"the outcome of a commit is unknown: {faults.told(error)}") from error
         if status != "COMMIT":
@@ -115,6 +117,8 @@ async def run(connection: Connection, opening: str, operation: Operation[T]) -> 
     tx = PostgresqlTransaction(connection, opening)
     try:
         result = await attended(operation(tx), lambda: tx.asking)
+    except faults.LOST:
+        raise  # there is nobody to be told; the pool closes what is left of the connection
     except Exception:
         await tx.roll_back()
         raise
