@@ -182,6 +182,7 @@ def test_one_that_is_killed_goes_on(filled: Path, tmp_path: Path, announce: Call
 
     inspect(backup)
     inspect(restored)
+    assert not list(backup.glob("uploads/*/*"))
     everything = named(filled)
     with serving(filled) as source, serving(restored) as target:
         assert served(target.host, everything) == served(source.host, everything)

@@ -33,6 +33,7 @@ _RENEW_SECONDS = 60
 async def back_up(source: Side, directory: Path, store: BlobStore, progress: Progress, *, read: bool = False) -> Copied:
     """Brings the backup in `directory` to the state of this moment; `store` is on it. Raises MoveFailed."""
     await asyncio.to_thread(_start_from_the_last, directory)
+    await content.sweep(store)
     async with SqliteDatabase(directory / UNFINISHED) as database:
         await database.write(lambda tx: moves.leave(tx, "filling"))
         copied = await copy(source, Side(database, store), progress, read=read)

@@ -12,6 +12,7 @@ from pierhead.blobs.store import BlobStore, MarksDigests, Reader
 from pierhead.errors import BlobMissing, MoveFailed
 from pierhead.metadata import blobs as blob_rows
 from pierhead.metadata import copying
+from pierhead.metadata.clock import now
 from pierhead.models import Blob, Digest, Part, RepositoryName, Upload
 from pierhead.moving.progress import Advance, Progress
 from pierhead.moving.rows import is_of
@@ -36,6 +37,12 @@ async def carry(source: Side, target: Side, progress: Progress, *, label: str = 
             await each(page, carrier.bring)
             after = page[-1].key
     return carrier.blobs, carrier.bytes
+
+
+async def sweep(store: BlobStore) -> None:
+    """Discards what a copy that was cut short had staged, in a store that nobody else writes to."""
+    for upload_id in await store.abandoned(now()):
+        await store.discard(_upload(upload_id, ""))
 
 
 async def look(target: Side, progress: Progress, *, read: bool) -> int:
@@ -135,7 +142,7 @@ class _Carrier:
     async def _copy(self, blob: Blob) -> Blob:
         """The blob as the target has it now. Raises BlobMissing, MoveFailed."""
         store = self._target.store
-        upload = Upload(str(uuid4()), RepositoryName(), blob.digest.algorithm, offset=0, epoch=0, saved=False)
+        upload = _upload(str(uuid4()), blob.digest.algorithm)
         alone, key = _Alone(upload), None
         async with store.append(upload, alone) as appender:
             try:
@@ -187,6 +194,11 @@ class _Alone:
 
     async def parts(self) -> list[Part]:
         return []
+
+
+def _upload(upload_id: str, algorithm: str) -> Upload:
+    """A session of no repository and without a row."""
+    return Upload(upload_id, RepositoryName(), algorithm, offset=0, epoch=0, saved=False)
 
 
 async def each(blobs: Iterable[Blob], act: Callable[[Blob], Awaitable[None]]) -> None:
