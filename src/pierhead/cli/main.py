@@ -21,7 +21,7 @@ FLAGS = {
     "--host": ("server", "host", "ADDRESS", "Address to bind [127.0.0.1]."),
     "--port": ("server", "port", "N", "Port to bind [5000]."),
     "--data": ("server", "data", "DIRECTORY", "Where everything is kept [./pierhead-data]."),
-    "--database": ("database", "url", "URL", "postgresql://…, for many nodes [SQLite in --data]."),
+    "--database": ("database", "url", "URL", "postgresql://…, for many nodes [SQLite]."),
     "--storage": ("storage", "url", "URL", "Store of the blobs: s3://, gs://, az:// or file:/// [--data]."),
     "--workers": ("server", "workers", "N", "Worker processes [one for each processor, at most 4]."),
     "--public-url": ("server", "public_url", "URL", "Makes Location headers absolute."),
