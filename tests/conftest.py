@@ -32,6 +32,7 @@ _TABLES = (
     "owed_copies",
     "moves",
     "holds",
+    "owed_marks",
 )
 
 ANNOUNCED = pytest.StashKey[list[str]]()

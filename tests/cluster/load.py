@@ -238,17 +238,24 @@ class Client:
 def read(doors: Doors, host: str, history: History, key: Key, *, method: str = "GET", note: str = "") -> Answer | None:
     """Reads a key through one door into the history, and checks the bytes; None where no answer came."""
     kind, repository, name = key
-    begin = history.now()
+    begin, note = history.now(), f"{note} through {host}"
     answer = doors.try_to(host, method, f"/v2/{repository}/{'blobs' if kind == 'blob' else 'manifests'}/{name}")
     if answer is None:
         return None
-    assert answer.status in {200, 404}, f"{method} {key}: {answer.status} {answer.body!r}"
-    value: Value = None
-    if answer.status == 200:
-        digest = answer.headers["docker-content-digest"]
-        actual = f"sha256:{hashlib.sha256(answer.body).hexdigest()}"
-        assert method == "HEAD" or actual == digest, f"{key}: {digest} was promised, the bytes have {actual}"
-        assert kind == "tag" or digest == name, f"{key}: {digest} came"
-        value = digest if kind == "tag" else THERE
-    history.read(key, value, begin, f"{note} through {host}")
+    value = _value(key, method, answer)
+    history.read(key, value, begin, note)
+    if kind == "tag" and value:  # what a tag points to is there
+        history.read(("manifest", repository, value), THERE, begin, f"{note}, by its tag")
     return answer
+
+
+def _value(key: Key, method: str, answer: Answer) -> Value:
+    assert answer.status in {200, 404}, f"{method} {key}: {answer.status} {answer.body!r}"
+    if answer.status == 404:
+        return None
+    digest = answer.headers["docker-content-digest"]
+    actual = f"sha256:{hashlib.sha256(answer.body).hexdigest()}"
+    assert method == "HEAD" or actual == digest, f"{key}: {digest} was promised, the bytes have {actual}"
+    kind, _, name = key
+    assert kind == "tag" or digest == name, f"{key}: {digest} came"
+    return digest if kind == "tag" else THERE

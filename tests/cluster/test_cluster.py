@@ -21,7 +21,7 @@ from tests.servers.balancer import NEVER_AGAIN
 
 SOAK = "1" in (os.environ.get("PIERHEAD_SOAK"), os.environ.get("SOAK"))
 SECONDS = 30 * 60 if SOAK else 140  # of load; starting and looking at everything comes on top
-SEED = int(os.environ.pop("PIERHEAD_CLUSTER_SEED", "") or random.SystemRandom().randrange(10**9))
+SEED = int(os.environ.get("PIERHEAD_CLUSTER_SEED") or random.SystemRandom().randrange(10**9))
 CLIENTS = 6
 LEASE = 10  # seconds
 DRIVE = 3072 * MIB

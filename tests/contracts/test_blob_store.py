@@ -199,7 +199,7 @@ async def test_bytes_beyond_the_accepted_offset_are_discarded(store: BlobStore) 
 
 
 async def test_accepted_bytes_that_are_gone_make_the_session_unknown(store: BlobStore) -> None:
-    upload = await patch(store, session(), b"12345")
+    upload = await patch(store, session(), DATA[:MIB])
     await store.discard(upload)
 
     with pytest.raises(UploadUnknown):

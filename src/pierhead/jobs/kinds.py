@@ -23,8 +23,8 @@ def known(registry: Registry, database: Database, settings: JobSettings) -> dict
     kinds = [
         expire_uploads(registry.uploads),
         abort_orphans(registry.uploads),
+        mark_blobs(registry.marks),
         forget_jobs(database, settings),
-        make_marks(registry.marks),
         *([copy_manifests(registry.copies)] if registry.copies else []),
     ]
     return {kind.name: kind for kind in kinds}
@@ -49,6 +49,16 @@ def abort_orphans(uploads: Uploads) -> Kind:
     return Kind("uploads.abort-orphans", perform, every=_HOUR, wanted=wanted)
 
 
+def mark_blobs(marks: Marks) -> Kind:
+    """Those whose worker died before it could."""
+
+    async def perform(_: Job) -> None:
+        while await marks.sweep():
+            pass
+
+    return Kind("blobs.mark", perform, every=_MINUTE, wanted=marks.any_left)
+
+
 def copy_manifests(copies: Copies) -> Kind:
     """Pushes only note what they owe: a job for each of them would be a second row that all of them contend for."""
 
@@ -57,16 +67,6 @@ def copy_manifests(copies: Copies) -> Kind:
             pass
 
     return Kind("manifests.copy", perform, every=2.0, wanted=copies.any_owed, longest_pause=5 * _MINUTE)
-
-
-def make_marks(marks: Marks) -> Kind:
-    """Those that a process which died left owing; the others are made as soon as their blobs are there."""
-
-    async def perform(_: Job) -> None:
-        while await marks.sweep():
-            pass
-
-    return Kind("blobs.mark", perform, every=10 * _MINUTE, wanted=marks.any_owed)
 
 
 def forget_jobs(database: Database, settings: JobSettings) -> Kind:

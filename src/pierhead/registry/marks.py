@@ -16,6 +16,7 @@ from pierhead.metadata.database import Database, Transaction
 from pierhead.models import Digest, Mark
 
 _AT_ONCE = 16
+_FRESH_MAX = 10_000
 # What was owed for less long than this may be under way in another process.
 _ORPHANED = 60_000_000  # microseconds
 
@@ -34,8 +35,8 @@ class Marks:
             await rows.owe(tx, Mark(digest, key))
 
     def make(self, digest: Digest, key: str) -> None:
-        """Soon, by `run`. It was owed by a transaction that is committed."""
-        if self._store:
+        """Soon, by `run`, or by the sweep where many wait. It was owed by a transaction that is committed."""
+        if self._store and len(self._fresh) < _FRESH_MAX:
             self._fresh.append(Mark(digest, key))
             self._called.set()
 
@@ -51,7 +52,7 @@ class Marks:
                 except PierheadError:
                     log.warning("%d marks could not be made; the sweep will make them", len(batch), exc_info=True)
 
-    async def any_owed(self) -> bool:
+    async def any_left(self) -> bool:
         return bool(await self._database.read(lambda tx: rows.owed(tx, age=_ORPHANED, limit=1)))
 
     async def sweep(self) -> int:
@@ -63,5 +64,6 @@ class Marks:
 
     async def _settle(self, batch: Sequence[Mark]) -> None:
         if self._store:
-            await asyncio.gather(*(self._store.mark(mark.digest, mark.key) for mark in batch))
+            for mark in batch:  # one after another: they do not stand in the way of pushes
+                await self._store.mark(mark.digest, mark.key)
         await self._database.write(lambda tx: rows.settle(tx, batch), durable=False)

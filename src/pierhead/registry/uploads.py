@@ -201,7 +201,7 @@ class Uploads:
 
     async def orphans(self) -> list[str]:
         """Some sessions that never got a row, since their process died, and for which something is staged."""
-        await self._clock.look()
+        await self._clock.look_now_and_then()
         abandoned = await self._store.abandoned(self._oldest_ticket() - _HOUR)
         return [one for one in abandoned if await self._database.read(partial(rows.find, upload_id=one)) is None]
 
@@ -244,8 +244,8 @@ class Uploads:
         return upload
 
     async def _known_tickets(self) -> Tickets:
+        await self._clock.look_now_and_then()
         if self._tickets is None:
-            await self._clock.look()
             self._tickets = Tickets(await shared(self._database, "upload sessions"), self._clock)
         return self._tickets
 

@@ -6,6 +6,7 @@ more bytes follow, it *is* the blob. So no byte of a finished upload is ever cop
 """
 
 import asyncio
+import base64
 from dataclasses import replace
 
 from pierhead.blobs.hashing import Hashes
@@ -21,6 +22,8 @@ from pierhead.errors import BlobMissing, UploadUnknown
 from pierhead.models import Digest, Part, Upload
 
 BOOT = "objects"  # what is in the store survives the power loss of a node
+# Bytes that are kept in the session's row, which has to be written anyway: no trip to the store, and none back.
+_LITTLE = 16 * 1024
 # Read and hashed at once.
 _STEP = 4 * 1024 * 1024
 
@@ -46,6 +49,7 @@ class ObjectAppender:
         self._notes = Notes.of(upload)  # as they were accepted
         self._sender = Sender(bucket, upload.id, self._notes, ledger=ledger, slots=slots)
         self._gathered = Gathering()
+        self._gathered.add(self._notes.bytes_here)
         self._loaded = not self._notes.tail  # whether the tail is among what gathered
         self._offset = upload.offset
         self._told = 0  # parts of the sender that were told of
@@ -81,13 +85,13 @@ class ObjectAppender:
             raise UploadUnknown(self._upload.id)
         if self._sender.begun and self._gathered.size >= self._sender.worth:
             await self._send(self._gathered.size)
-        tail = await self._put_tail()
+        tail, little = await self._keep_tail()
         await self._sender.settle()
         if self._notes.stale:
             await self._bucket.remove([self._notes.stale])
         size = self._offset - self._gathered.size
         orderly = self._sender.orderly()
-        self._notes = replace(orderly, offset=self._offset, size=size, tail=tail, stale=self._notes.tail)
+        self._notes = replace(orderly, offset=self._offset, size=size, tail=tail, little=little, stale=self._notes.tail)
         self._sender.notes = self._notes
         told, self._told = self._told, len(self._sender.sent)
         parts = tuple(self._sender.sent[told:])
@@ -148,13 +152,14 @@ class ObjectAppender:
         await self._sender.room(size)
         self._sender.start(self._gathered.cut(size))
 
-    async def _put_tail(self) -> str:
-        if not self._gathered.size:
-            return ""
+    async def _keep_tail(self) -> tuple[str, str]:
+        """The object of what gathered, or where it is little, its bytes for the notes."""
+        if self._gathered.size <= _LITTLE:
+            return "", base64.b64encode(self._gathered.whole()).decode()
         name = names.new_tail if self._sender.begun else names.new_key
         tail = name(self._upload.id)
         await self._bucket.put(tail, self._gathered.whole())
-        return tail
+        return tail, ""
 
     async def _state(self) -> bytes | None:
         return await self._digester.state() if self._digester else None

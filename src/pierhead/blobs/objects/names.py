@@ -2,6 +2,7 @@
 
 blobs/ab/<session>-<16 hex digits>              a blob, finished or about to be; ab ends the session's id
 staged/<session>/<16 hex digits>                accepted bytes that are too few for a part
+copies/…                                        copies of what is in rows: see `registry/copies.py`
 digests/<algorithm>/<hex>/<session>-<digits>    empty: what the blob with this ending is, for whoever has lost the rows
 """
 
@@ -48,6 +49,10 @@ def session_of(name: str) -> str | None:
         return matched[2]
     matched = _TAIL.fullmatch(name)
     return matched[1] if matched else None
+
+
+def copy(name: str) -> str:
+    return f"copies/{name}"
 
 
 def mark(digest: Digest, key: str) -> str:

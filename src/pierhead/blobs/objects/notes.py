@@ -1,5 +1,6 @@
 """What the store keeps of an upload session in its row."""
 
+import base64
 from dataclasses import dataclass
 from typing import Self
 
@@ -25,14 +26,19 @@ class Notes:
     session: str = ""  # of the service, under which parts are taken; empty where there are none yet
     reserved: int = 0  # part numbers up to this one may have been used
     tail: str = ""  # the object of the accepted bytes beyond the parts
+    little: str = ""  # those bytes themselves, in base64, where an object is not worth its while
     stale: str = ""  # the tail before that, which nobody needs
     sealed: Sealed | None = None
+
+    @property
+    def bytes_here(self) -> bytes:
+        return base64.b64decode(self.little)
 
     @classmethod
     def of(cls, upload: Upload) -> Self:
         """Raises UploadUnknown where they do not say where the accepted bytes are."""
         notes = cls.parse(upload.notes) if upload.notes else cls()
-        if notes.offset != upload.offset or (notes.offset > notes.size and not notes.tail):
+        if notes.offset != upload.offset or (notes.offset > notes.size and not (notes.tail or notes.little)):
             raise UploadUnknown(upload.id)
         return notes
 

@@ -24,7 +24,7 @@ _LISTED_MAX = 1000
 
 
 class ObjectStore:
-    """Implements `BlobStore`, `MarksDigests` and `SignsUrls`; open it with `async with`, inside its bucket."""
+    """`BlobStore`, `MarksDigests`, `KeepsCopies` and `SignsUrls`; open it with `async with`, inside its bucket."""
 
     boot = BOOT
 
@@ -99,15 +99,15 @@ class ObjectStore:
         await self._bucket.put(names.mark(digest, key), b"")
 
     async def keep(self, name: str, content: bytes) -> None:
-        await self._bucket.put(name, content)
+        await self._bucket.put(names.copy(name), content)
 
     async def copies(self, folder: str) -> AsyncIterator[str]:
-        async for stored in self._bucket.list(f"{folder}/"):
-            yield stored.key
+        async for stored in self._bucket.list(names.copy(f"{folder}/")):
+            yield stored.key.removeprefix(names.copy(""))
 
     async def copy(self, name: str) -> bytes:
-        size = await self._bucket.size(name)
-        return b"".join([piece async for piece in self._bucket.get(name, 0, size)])
+        key = names.copy(name)
+        return b"".join([piece async for piece in self._bucket.get(key, 0, await self._bucket.size(key))])
 
     async def listed(self) -> AsyncIterator[Kept]:
         digests = {mark.key: mark.digest async for mark in self.marks()}
