@@ -5,14 +5,23 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import apsw
 import pytest
 
+from pierhead.blobs.files import FileStore
+from pierhead.data_directory import prepare
+from pierhead.errors import ConfigurationError, MoveFailed
+from pierhead.metadata import moves, repositories
 from pierhead.metadata.sqlite.database import SqliteDatabase
-from pierhead.moving import rows
+from pierhead.models import RepositoryName
+from pierhead.moving import content, rows
 from pierhead.moving.progress import Silent
+from pierhead.moving.restore import restore
+from pierhead.moving.side import Side
+from pierhead.settings import StorageSettings
 from tests.crash.verify import inspect
 from tests.moving.command import done, killed, pierhead
 from tests.moving.contents import named, served
@@ -208,6 +217,32 @@ def test_half_a_restore_is_neither_served_nor_mixed_with_another(filled: Path, t
     assert f"is being filled from {backup}" in mixed.stderr
     done("restore-backup", "--from", backup, "--data", restored)
     inspect(restored)
+
+
+@pytest.mark.anyio
+async def test_a_target_that_somebody_else_writes_to_is_not_finished(
+    filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a server that was started on it earlier."""
+    settings = StorageSettings(min_free_bytes=0)
+    prepare(tmp_path / "new")
+    async with (
+        SqliteDatabase(filled / "pierhead.db") as rows_there,
+        SqliteDatabase(tmp_path / "new" / "pierhead.db") as rows_here,
+        FileStore(filled, settings) as store_there,
+        FileStore(tmp_path / "new", settings) as store_here,
+    ):
+
+        async def carry(*_: object) -> tuple[int, int]:
+            await rows_here.write(partial(repositories.ensure, name=RepositoryName("else/where")))
+            await rows_here.write(lambda tx: tx.execute("UPDATE blobs SET key = 'k' || digest WHERE key LIKE 'p%'"))
+            return 0, 0
+
+        monkeypatch.setattr(content, "carry", carry)
+        with pytest.raises(MoveFailed, match="somebody else wrote to the target"):
+            await restore(Side(rows_there, store_there), Side(rows_here, store_here), "there", Silent())
+        with pytest.raises(ConfigurationError, match="is not whole"):
+            await moves.require_whole(rows_here)
 
 
 def test_a_registry_that_holds_something_is_not_restored_into(filled: Path, own: Path, tmp_path: Path) -> None:
