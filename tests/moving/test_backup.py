@@ -1,5 +1,6 @@
 """Backups while a registry serves, and what becomes of them."""
 
+import hashlib
 import random
 import shutil
 import time
@@ -23,6 +24,7 @@ from pierhead.moving.restore import restore
 from pierhead.moving.side import Side
 from pierhead.settings import StorageSettings
 from tests.crash.verify import inspect
+from tests.crash.wire import Wire
 from tests.moving.command import done, killed, pierhead
 from tests.moving.contents import named, served
 from tests.moving.damage import a_blob, flip
@@ -261,6 +263,34 @@ def test_a_backup_needs_a_registry_and_a_place_of_its_own(filled: Path, tmp_path
     assert (nothing.returncode, itself.returncode) == (2, 2)
     assert "there is no database" in nothing.stderr
     assert "is the registry itself" in itself.stderr
+
+
+def test_the_store_is_no_place_for_a_backup(own: Path, tmp_path: Path) -> None:
+    """Neither while nobody serves it, when no lock tells: what is staged there would be swept away."""
+    store = tmp_path / "store"
+    staged = store / "uploads" / "5f" / "5f000000-0000-4000-8000-000000000000.0"
+    staged.parent.mkdir(parents=True)
+    staged.write_bytes(b"accepted")
+
+    ran = pierhead("backup", "--data", own, "--storage", f"file://{store}", "--to", store)
+
+    assert ran.returncode == 2
+    assert "is the registry itself" in ran.stderr
+    assert staged.exists()
+
+
+def test_a_small_blob_that_left_its_row_stays_in_the_backup(tmp_path: Path) -> None:
+    first, second, backup = (tmp_path / name for name in ("first", "second", "backup"))
+    content = b"small"
+    path = f"/v2/a/blobs/uploads/?digest=sha256:{hashlib.sha256(content).hexdigest()}"
+    for data, environment in ((first, {}), (second, {"PIERHEAD_STORAGE_INLINE_BYTES": "0"})):
+        with serving(data, environment=environment) as server, Wire(server.host) as wire:
+            assert wire.ask("POST", path, content).status == 201
+
+    for data in (first, second, first):
+        done("backup", "--data", data, "--to", backup)
+
+        assert done("check", "--data", backup).endswith("0 damaged or missing, 0 orphans\n")
 
 
 def test_nothing_is_held_back_when_it_is_over(own: Path, tmp_path: Path) -> None:
