@@ -31,6 +31,9 @@ from tests.moving.damage import a_blob, flip
 from tests.moving.loading import loading
 from tests.running import Running, serving
 
+# Several servers and a load, on a machine that may have other things to do.
+pytestmark = pytest.mark.timeout(300)
+
 SEED = 11
 KILLS = 6
 

@@ -35,6 +35,9 @@ from tests.moving.grown import wait_until_all_are_gone
 from tests.moving.loading import Gone, Pulling, loading
 from tests.running import Running, serving
 
+# Several servers and a load, on a machine that may have other things to do.
+pytestmark = pytest.mark.timeout(300)
+
 SEED = 12
 KILLS = 5
 
