@@ -1,5 +1,6 @@
 """A registry whose database is lost, made anew from its store."""
 
+import shutil
 import time
 from contextlib import closing
 from pathlib import Path
@@ -57,6 +58,31 @@ def test_what_is_lost_is_told(data: Path) -> None:
     assert f"{file.relative_to(data / 'blobs')}: other bytes than its digest says" in ran.stdout
     assert "0 failed or incomplete" not in ran.stdout
     assert digest in ran.stdout
+
+
+def test_bytes_that_are_there_twice_are_one_blob(data: Path) -> None:
+    file, _ = a_blob(data)
+    shutil.copy(file, file.with_name(f"{file.name.partition('.')[0]}.{'0' * 32}-0"))
+    lose_the_database(data)
+
+    said = done("check", "--data", data, "--rebuild")
+
+    with closing(apsw.Connection(str(data / "pierhead.db"))) as connection:
+        blobs = connection.execute("SELECT count(*) FROM blobs").get
+    assert said.startswith(f"{blobs} blobs, ")
+
+
+def test_a_store_without_copies_is_no_database(data: Path, tmp_path: Path) -> None:
+    """What is left untouched can still be restored from a backup."""
+    done("backup", "--data", data, "--to", tmp_path / "backup")
+    lose_the_database(data)
+    shutil.rmtree(data / "copies")
+
+    ran = pierhead("check", "--data", data, "--rebuild")
+
+    assert ran.returncode == 2
+    assert "the store has no copies" in ran.stderr
+    done("restore-backup", "--from", tmp_path / "backup", "--data", data)
 
 
 def test_a_database_that_is_not_lost_is_left_alone(data: Path) -> None:
