@@ -48,9 +48,9 @@ def test_it_is_what_it_was(data: Path) -> None:
 
 
 def test_what_is_lost_is_told(data: Path) -> None:
-    lose_the_database(data)
-    file, digest = a_blob(data)
+    file, digest = a_needed_blob(data)
     flip(file)
+    lose_the_database(data)
 
     ran = pierhead("check", "--data", data, "--rebuild", "--read")
 
@@ -106,6 +106,15 @@ def test_a_backup_restored_to_a_store_that_keeps_copies_is_copied(data: Path, tm
     done("check", "--data", restored, "--rebuild")
 
     assert tagged(restored) == everything
+
+
+def a_needed_blob(data: Path) -> tuple[Path, str]:
+    """A file that a manifest is not whole without, and its digest."""
+    with closing(apsw.Connection(str(data / "pierhead.db"))) as connection:
+        key, digest = connection.execute(
+            "SELECT key, digest FROM blobs JOIN manifest_references USING (digest) WHERE key NOT LIKE 'row:%' LIMIT 1"
+        ).get
+    return data / "blobs" / key, str(digest)
 
 
 def lose_the_database(data: Path) -> None:
