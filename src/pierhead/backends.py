@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415  what the embedded server does not use is not loaded: it starts within a second
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from pierhead.blobs.files import FileStore
 from pierhead.blobs.store import BlobStore, KeepsCopies
 from pierhead.blobs.work import Observe, unobserved
-from pierhead.errors import ConfigurationError
+from pierhead.errors import ConfigurationError, StorageFailed, Unavailable
 from pierhead.metadata.database import Commit
 from pierhead.metadata.database import unobserved as uncounted
 from pierhead.metadata.sqlite import engine
@@ -25,10 +26,14 @@ if TYPE_CHECKING:
 
 _EMBEDDED = "pierhead.db"
 _FILES = "file://"
+_TRY_SECONDS = 5.0
+
+log = logging.getLogger(__name__)
 
 
 def prepare(settings: Settings) -> None:
     """Once before workers serve: makes the schema, or says why it cannot be used. Raises ConfigurationError."""
+    asyncio.run(_try_bucket(settings))
     if settings.database.url is None:
         engine.prepare(settings.server.data / _EMBEDDED)
         return
@@ -85,6 +90,27 @@ def files(settings: Settings) -> Path | None:
     if url is None:
         return settings.server.data
     return Path(url.removeprefix(_FILES)) if url.startswith(_FILES) else None
+
+
+async def _try_bucket(settings: Settings) -> None:
+    """Raises ConfigurationError where a store of objects says no, as it will say until somebody changes something.
+
+    One that is away or slow is left to those who serve: they wait, and tell clients to.
+    """
+    if files(settings) is not None:
+        return
+    from pierhead.blobs.objects.patience import Fault
+
+    try:
+        async with asyncio.timeout(_TRY_SECONDS), store(settings) as opened:
+            await opened.ping()
+    except StorageFailed as error:
+        if not isinstance(error.__cause__, Fault):
+            mistake = f"storage.url: the store refuses ({error}); look at the bucket, the credentials and their rights"
+            raise ConfigurationError([mistake]) from error
+        log.warning("the store does not answer yet: %s", error)
+    except (Unavailable, TimeoutError) as error:
+        log.warning("the store does not answer yet: %s", f"{error}" or f"nothing within {_TRY_SECONDS:g} s")
 
 
 def check_store(settings: Settings) -> None:

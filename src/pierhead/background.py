@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import signal
 import socket
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import uvloop
 
-from pierhead import backends, worker
+from pierhead import __version__, backends, worker
 from pierhead.jobs import kinds
 from pierhead.jobs.runner import Runner
 from pierhead.observability import logs
@@ -21,6 +22,8 @@ from pierhead.worker import RETIRE_SIGNAL
 
 # What a drain leaves for giving jobs back, before the supervisor has no more patience.
 _GIVING_BACK_SECONDS = 2.0
+
+log = logging.getLogger(__name__)
 
 
 class Background:
@@ -84,4 +87,5 @@ def run(entry: Callable[[], Background], listener: socket.socket, settings: Sett
 
 def alone(settings: Settings) -> None:
     """Works in this process until it is told to end."""
+    log.info("pierhead %s does background work, %d jobs at once", __version__, settings.jobs.concurrency)
     uvloop.run(Background(settings).run())

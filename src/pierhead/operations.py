@@ -116,7 +116,7 @@ async def _pinged(name: str, ping: Ping) -> dict[str, str]:
     except TimeoutError:
         reason = f"no answer within {PING_TIMEOUT:g} s"
     except Exception as error:  # noqa: BLE001 -- whatever a ping raises means that its part is not ready
-        reason = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {str(error) or error.__doc__}"
     logger.warning("not ready: %s", name, extra={"part": name, "reason": reason})
     return {"status": "failed", "reason": reason}
 

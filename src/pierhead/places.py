@@ -20,7 +20,7 @@ from pierhead.moving import restore as restoring
 from pierhead.moving.progress import Progress
 from pierhead.moving.rebuild import Rebuilding, Rebuilt
 from pierhead.moving.side import Copied, Side
-from pierhead.settings import DatabaseSettings, Settings
+from pierhead.settings import DatabaseSettings, ServerSettings, Settings
 
 
 async def back_up(settings: Settings, directory: Path, progress: Progress, *, read: bool) -> Copied:
@@ -51,10 +51,10 @@ async def grow(settings: Settings, to: Settings, config: Path, progress: Progres
     Raises ConfigurationError, MoveFailed.
     """
     data = settings.server.data
-    if None in (to.database.url, to.storage.url) and _same(to.server.data, data):
-        raise ConfigurationError(
-            [f"{config} keeps rows or bytes in {data} as well; it needs database.url and storage.url"]
-        )
+    here = to.server.data
+    # Where nobody said so, `server.data` is a directory beside whoever runs the command.
+    if None in (to.database.url, to.storage.url) and (_same(here, data) or here == ServerSettings().data):
+        raise ConfigurationError([f"{config} keeps rows or bytes in {here}; it needs database.url and storage.url"])
     names = growth.Places(source=str(prepare(data)), target=str(config))
     async with _registry(_embedded(settings)) as source:
         with alone(data, "grow.lock"):

@@ -11,6 +11,7 @@ import pytest
 from pierhead import __version__
 from tests.running import free_port
 from tests.servers.postgresql import Cluster
+from tests.servers.s3 import Server
 
 
 def pierhead(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -118,3 +119,26 @@ def test_the_password_of_the_database_is_not_shown() -> None:
 
     assert "secret" not in shown.stdout
     assert 'url = "**********"' in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("bucket", "changed", "code"),
+    [
+        ("registry-that-nobody-made", {}, "NoSuchBucket"),
+        ("", {"AWS_SECRET_ACCESS_KEY": "another"}, "SignatureDoesNotMatch"),
+        ("", {"AWS_ACCESS_KEY_ID": "somebody"}, "InvalidAccessKeyId"),
+    ],
+)
+def test_a_store_that_refuses_is_told_in_one_line(
+    s3: Server, tmp_path: Path, bucket: str, changed: dict[str, str], code: str
+) -> None:
+    made = s3.bucket()
+    url = made.url().replace(made.name, bucket or made.name)
+    environment = made.environment | changed
+    told = pierhead(
+        "serve", "--storage", url, "--data", str(tmp_path / "data"), "--port", str(free_port()), **environment
+    )
+
+    assert told.returncode == 2
+    assert told.stderr.startswith(f"pierhead: storage.url: the store refuses (put: {code}); look at the bucket")
+    assert len(told.stderr.splitlines()) == 1

@@ -16,6 +16,7 @@ from tests.running import free_port
 
 # What a page says, and what a test does instead. Everything else is run as it stands.
 # {scratch} is the page's directory, {port} and {proxy} are free ports, {images} what stands in for Docker Hub.
+# {second} and {third} are ports of more nodes, for a page that names them: `serve` then starts all of them.
 # {cluster} and {database} are the URL and the port of a PostgreSQL, {moved_to} is an empty database in it, {s3} and
 # {bucket} are an S3 server and an empty bucket: for the pages that ask for them.
 SUBSTITUTIONS: tuple[tuple[str, str], ...] = (
@@ -26,7 +27,13 @@ SUBSTITUTIONS: tuple[tuple[str, str], ...] = (
     # A store of objects, and who may use it.
     (r"http://localhost:9000|https://s3\.example\.org", "{s3}"),
     (r"s3://registry/", "s3://{bucket}/"),
-    (r"AWS_ACCESS_KEY_ID=KEY AWS_SECRET_ACCESS_KEY=SECRET", "AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY={secret}"),
+    (r"AWS_ACCESS_KEY_ID=KEY\b", "AWS_ACCESS_KEY_ID={key}"),
+    (r"AWS_SECRET_ACCESS_KEY=SECRET\b", "AWS_SECRET_ACCESS_KEY={secret}"),
+    # Machines: a balancer and its nodes.
+    (r"10\.0\.0\.11:5000", "127.0.0.1:{port}"),
+    (r"10\.0\.0\.12:5000", "127.0.0.1:{second}"),
+    (r"10\.0\.0\.13:5000", "127.0.0.1:{third}"),
+    (r"10\.0\.0\.10\b", "127.0.0.1"),
     # Names and ports.
     (r"registry\.example\.org:5000", "localhost:{port}"),
     (r"\bhttps://registry\.example\.org\b", "https://localhost:{proxy}"),
@@ -74,7 +81,7 @@ class Stage:
             **names,
         }
         self._environment = {**_clean(), **_apart(scratch), **environment}
-        self._server: subprocess.Popen[bytes] | None = None
+        self._servers: list[subprocess.Popen[bytes]] = []
         self._log = scratch / "server.log"
         for path, text in (("nginx.conf", _NGINX), ("storage.conf", _STORAGE)):
             (scratch / path).write_text(text.format(scratch=scratch))
@@ -105,16 +112,17 @@ class Stage:
             os.kill(int((self._scratch / "nginx.pid").read_text()), signal.SIGTERM)
 
     def stop(self) -> None:
-        if self._server is None:
-            return
-        with suppress(ProcessLookupError):
-            os.killpg(self._server.pid, signal.SIGINT)
+        for server in self._servers:
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGINT)
         try:
-            self._server.wait(40)
+            for server in self._servers:
+                server.wait(40)
         finally:
-            if self._server.poll() is None:
-                os.killpg(self._server.pid, signal.SIGKILL)
-            self._server = None
+            for server in self._servers:
+                if server.poll() is None:
+                    os.killpg(server.pid, signal.SIGKILL)
+            self._servers.clear()
 
     def _command(self, command: str, output: str, *, fails: bool) -> None:
         if _SERVES.search(command) and not fails:
@@ -147,20 +155,28 @@ class Stage:
         return ran
 
     def _serve(self, command: str) -> None:
-        """A terminal of its own, in which the server runs until the reader stops it."""
-        assert self._server is None, "the page does not say to stop the first server (<!-- ctrl-c -->)"
-        self._log.write_bytes(b"")
+        """A terminal of its own for each node, in which the server runs until the reader stops it."""
+        assert not self._servers, "the page does not say to stop the first server (<!-- ctrl-c -->)"
+        self._start(command, self._log, self._names["port"])
+        for node in ("second", "third"):
+            if node in self._names:
+                self._start(command, self._scratch / f"{node}.log", self._names[node], f"{self._scratch}/{node}")
+
+    def _start(self, command: str, path: Path, port: str, data: str = "") -> None:
+        path.write_bytes(b"")
         settings = {
-            "PIERHEAD_SERVER_PORT": self._names["port"],
+            "PIERHEAD_SERVER_PORT": port,
             "PIERHEAD_LOG_FORMAT": "console",
             # A collector of traces that nobody runs is waited for at the end.
             "PIERHEAD_SERVER_DRAIN_SECONDS": "3",
         }
         if "make serve" in command:
             # The checkout itself is behind the link, and keeps no data.
-            settings["PIERHEAD_SERVER_DATA"] = f"{self._scratch}/pierhead-data"
-        with self._log.open("ab") as log:
-            self._server = subprocess.Popen(
+            data = f"{self._scratch}/pierhead-data"
+        if data:
+            settings["PIERHEAD_SERVER_DATA"] = data
+        with path.open("ab") as log:
+            server = subprocess.Popen(
                 ["bash", "-ec", command],
                 cwd=self._folder,
                 env={**self._environment, **settings},
@@ -169,10 +185,11 @@ class Stage:
                 stderr=log,
                 start_new_session=True,
             )
+        self._servers.append(server)
         ending = time.monotonic() + _START_SECONDS
-        while not _READY.search(self._log.read_text()):
-            assert self._server.poll() is None, f"$ {command}\n{self._log.read_text()}"
-            assert time.monotonic() < ending, f"$ {command}\n{self._log.read_text()}"
+        while not _READY.search(path.read_text()):
+            assert server.poll() is None, f"$ {command}\n{path.read_text()}"
+            assert time.monotonic() < ending, f"$ {command}\n{path.read_text()}"
             time.sleep(0.02)
 
 

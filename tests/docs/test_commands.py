@@ -12,6 +12,7 @@ from tests.clients.dockerd import dockerd as run_dockerd
 from tests.docs import pages
 from tests.docs.pages import Command, NotRun
 from tests.docs.stage import Stage, reads
+from tests.running import free_port
 from tests.servers.postgresql import Cluster
 from tests.servers.s3 import Server
 
@@ -66,6 +67,8 @@ def names(page: Path, environment: dict[str, str], request: pytest.FixtureReques
         bucket = server.bucket()
         found |= {"s3": bucket.endpoint, "bucket": bucket.name, "key": bucket.keys.access, "secret": bucket.keys.secret}
         environment |= {"AWS_ACCESS_KEY_ID": bucket.keys.access, "AWS_SECRET_ACCESS_KEY": bucket.keys.secret}
+    if "10.0.0.12:5000" in text:
+        found |= {"second": str(free_port()), "third": str(free_port())}
     if "db.example.org" not in text:
         yield found
         return

@@ -191,16 +191,20 @@ def test_only_one_at_a_time_moves_a_registry(old: Running, config: Path) -> None
 
 
 def test_it_moves_neither_onto_itself_nor_into_what_holds_something(old: Running, config: Path, tmp_path: Path) -> None:
+    unsaid = tmp_path / "unsaid.toml"
+    unsaid.write_text("")
     onto = tmp_path / "onto.toml"
     onto.write_text(f'[server]\ndata = "{old.data}"\n')
     with serving(tmp_path / "new") as other:
         assert push(other).status_code == 201
 
     itself = pierhead("grow", "--data", old.data, "--to", onto)
+    nowhere = pierhead("grow", "--data", old.data, "--to", unsaid)
     full = pierhead("grow", "--data", old.data, "--to", config)
 
-    assert (itself.returncode, full.returncode) == (2, 2)
+    assert (itself.returncode, nowhere.returncode, full.returncode) == (2, 2, 2)
     assert "keeps rows or bytes in" in itself.stderr
+    assert "unsaid.toml keeps rows or bytes in pierhead-data; it needs database.url and" in nowhere.stderr
     assert "the target holds content already" in full.stderr
     assert push(old).status_code == 201
 

@@ -33,9 +33,12 @@ async def prepare(settings: DatabaseSettings) -> None:
 
 
 async def migrate(settings: DatabaseSettings) -> list[str]:
-    """The names of the steps that were missing. Raises ConfigurationError."""
+    """The names of the steps that were missing. Raises ConfigurationError, for a schema of a later version too."""
     async with _checked(settings) as connection:
-        return await schema.migrate(connection)
+        taken = await schema.migrate(connection)
+        if outside := await schema.refusal(connection):
+            raise ConfigurationError([f"database.url: {outside}"])
+        return taken
 
 
 @asynccontextmanager
@@ -68,6 +71,6 @@ async def _patiently(settings: DatabaseSettings) -> Connection:
             if time.monotonic() > ending:
                 raise
             if not told:
-                log.warning("waiting for the database: %s", faults.told(error))
+                log.warning("waiting up to %g seconds for the database: %s", WAITING_SECONDS, faults.told(error))
                 told = True
             await asyncio.sleep(_STEP_SECONDS)
