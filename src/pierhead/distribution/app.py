@@ -34,6 +34,9 @@ HANDLERS: dict[str, Callable[[Call], Awaitable[None]]] = {
 
 log = logging.getLogger(__name__)
 
+# What an operator has to look after; of a database that is away its own part tells.
+_TROUBLES = (errors.StorageFailed, errors.StorageFull, errors.BlobMissing)
+
 
 class Distribution:
     def __init__(self, face: Face, observability: Observability) -> None:
@@ -77,6 +80,9 @@ async def _refuse(call: Call, error: errors.PierheadError) -> None:
     """Answers with the refusal, where no answer has begun."""
     code, status = oci_error(error)
     call.record.error = code
+    if isinstance(error, _TROUBLES):
+        fields = {"reason": f"{type(error).__name__}: {error}", "request_id": call.record.request_id}
+        log.warning("a request could not be served", extra=fields)
     if call.record.status:
         # Half an answer is sent: only cutting the connection tells the client.
         raise error
