@@ -94,10 +94,10 @@ def write(text: str) -> None:
     """Keeps a table in the documentation; one of fewer rows and the same registries replaces those rows alone."""
     before, _, rest = PAGE.read_text().partition(_START)
     kept, _, after = rest.partition(_END)
-    PAGE.write_text(f"{before}{_START}\n\n{_merged(kept.strip(), text)}\n\n{_END}{after}")
+    PAGE.write_text(f"{before}{_START}\n\n{merged(kept.strip(), text)}\n\n{_END}{after}")
 
 
-def _merged(kept: str, text: str) -> str:
+def merged(kept: str, text: str) -> str:
     new = {line.split("|")[1]: line for line in text.splitlines() if line.startswith("| ")}
     old = {line.split("|")[1]: line for line in kept.splitlines() if line.startswith("| ")}
     if new.get(" work ") != old.get(" work ") or not set(new) < set(old):

@@ -90,6 +90,46 @@ def test_credentials_in_a_url_are_not_repeated() -> None:
     assert told.startswith("server.public_url = *** (PIERHEAD_SERVER_PUBLIC_URL): must be http://HOST[:PORT]")
 
 
+def test_a_password_in_the_query_of_a_url_is_not_repeated() -> None:
+    [told] = mistakes(PIERHEAD_DATABASE_URL="postgresq://db.example.org/pierhead?password=hunter2")
+
+    assert told.startswith("database.url = *** (PIERHEAD_DATABASE_URL): must be postgresql://[USER[:PASSWORD]@]HOST")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:hunter2/more@db/pierhead",  # ends the authority: `hunter2` would be its port
+        "postgresql://me@db:54x/pierhead",
+        "postgresql://me@[::1/pierhead",
+        "postgresql://me@db,more:x/pierhead",
+        "postgres:me@db/pierhead",
+    ],
+)
+def test_a_url_of_a_database_is_read_before_it_is_used(url: str) -> None:
+    [told] = mistakes(PIERHEAD_DATABASE_URL=url)
+
+    assert told.startswith("database.url = *** ")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://db",
+        "postgres://me:hunter2%2Fmore@db:5432/pierhead?sslmode=verify-full&sslrootcert=/etc/ca.pem",
+        "postgresql://me:a@b@[fe80::1]:5432/pierhead",
+        "postgresql://me@one:5432,two:5433,three/pierhead?target_session_attrs=primary",
+        "postgresql:///pierhead?host=/run/postgresql",
+        "postgresql://%2Frun%2Fpostgresql/pierhead",
+    ],
+)
+def test_a_url_of_a_database_has_many_shapes(url: str) -> None:
+    given = load(environment={"PIERHEAD_DATABASE_URL": url}).settings.database.url
+
+    assert given is not None
+    assert given.get_secret_value() == url
+
+
 @pytest.mark.parametrize("toml", ["password = hunter2", "[server]\nport = 1\nport = 2", "\x00"])
 def test_a_file_that_is_no_toml_is_refused_without_repeating_it(toml: str, tmp_path: Path) -> None:
     [told] = mistakes(toml, tmp_path)

@@ -460,6 +460,19 @@ def test_what_needs_a_restart_is_told_and_left(start: Start) -> None:
     assert one.answers()
 
 
+def test_another_database_or_store_needs_a_restart(start: Start, tmp_path: Path) -> None:
+    one = start()
+    other = tmp_path / "other"
+    with one.config.open("a") as config:
+        config.write(f'[storage]\nurl = "file://{other}"\n[database]\nurl = "postgresql://nobody@127.0.0.1:1/none"\n')
+    one.process.send_signal(signal.SIGHUP)
+
+    eventually(lambda: one.says("storage.url changes with a restart only") and one.says("reloaded"), one)
+    assert one.says("database.url changes with a restart only")
+    assert one.answers()
+    assert not other.exists()
+
+
 def test_the_number_of_workers_can_change(start: Start) -> None:
     one = start()
     for number in (1, 3):

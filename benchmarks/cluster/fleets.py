@@ -76,6 +76,7 @@ def _distribution(backing: Backing, folder: Path, stack: ExitStack) -> Fleet:
         f"  s3: {{{_driver(bucket)}, forcepathstyle: true}}\n"
         "  delete: {enabled: true}\n"
         "  redirect: {disable: true}\n"
+        "  cache: {blobdescriptor: inmemory}\n"
         f"http: {{addr: '127.0.0.1:{port}'}}\n"
     )
     return _started(DISTRIBUTION, [components.require("registry"), "serve", settings], port, folder, stack)

@@ -10,6 +10,7 @@ from benchmarks.cluster.fleets import DISTRIBUTION, OURS
 from benchmarks.cluster.rows import Row
 from benchmarks.loads import Loaded
 from benchmarks.procfs import Cost
+from benchmarks.report import merged
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "benchmark-cluster.md"
 _START, _END = "<!-- table -->", "<!-- /table -->"
@@ -92,5 +93,7 @@ def table(lines: list[Line], rounds: int, seconds: float) -> str:
 
 
 def write(text: str) -> None:
+    """Keeps a table in the documentation; one of fewer rows replaces those rows alone."""
     before, _, rest = PAGE.read_text().partition(_START)
-    PAGE.write_text(f"{before}{_START}\n\n{text}\n\n{_END}{rest.partition(_END)[2]}")
+    kept, _, after = rest.partition(_END)
+    PAGE.write_text(f"{before}{_START}\n\n{merged(kept.strip(), text)}\n\n{_END}{after}")

@@ -144,9 +144,14 @@ def _refusal(section: str, name: str, given: Given, info: FieldInfo) -> str:
 def _shown(value: object, info: FieldInfo) -> str:
     text = repr(value)
     # user:password@ in a URL is a secret too.
-    if info.annotation is SecretStr or "@" in text:
+    if _is_secret(info.annotation) or "@" in text:
         return "***"
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"
+
+
+def _is_secret(annotation: object) -> bool:
+    """Also as `Annotated[SecretStr, ...] | None`."""
+    return annotation is SecretStr or any(map(_is_secret, getattr(annotation, "__args__", ())))
 
 
 def allowed(info: FieldInfo) -> str:

@@ -25,7 +25,7 @@ from pierhead.settings import DatabaseSettings, ServerSettings, Settings
 
 async def back_up(settings: Settings, directory: Path, progress: Progress, *, read: bool) -> Copied:
     """The registry of these settings into a directory. Raises ConfigurationError, MoveFailed."""
-    if _same(directory, settings.server.data):
+    if any(_same(directory, own) for own in (settings.server.data, backends.files(settings)) if own):
         raise ConfigurationError([f"{directory} is the registry itself; choose another directory for the backup"])
     async with _registry(settings) as source:
         await moves.require_whole(source.database)

@@ -20,6 +20,10 @@ _UNITS = {"": 1, "KIB": KIB, "MIB": MIB, "GIB": GIB, "TIB": 1024 * GIB}
 _SIZE = re.compile(r"(\d{1,18}) ?([KMGT]iB)?", re.ASCII | re.IGNORECASE)
 _PUBLIC_URL = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?", re.ASCII | re.IGNORECASE)
 
+# A / ? or # of a password that is not written as %2F would end it early, and be told as part of a port.
+_HOST = r"(\[[0-9a-f:.%]+\]|[^\[\]:,/?#@\s]*)(:\d{1,5})?"
+_DATABASE_URL = re.compile(rf"postgres(ql)?://([^/?#]*@)?{_HOST}(,{_HOST})*([/?].*)?", re.ASCII | re.IGNORECASE)
+
 # Without user:password@: a secret does not belong into a URL.
 _STORAGE_URL = re.compile(
     r"(s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]{0,254}(/[A-Za-z0-9._/-]*)?(\?[!-~]*)?|file:///.+", re.ASCII
@@ -59,7 +63,7 @@ def _public_url(value: str) -> str:
 
 
 def _database_url(value: SecretStr) -> SecretStr:
-    if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+    if not _DATABASE_URL.fullmatch(value.get_secret_value()):
         raise ValueError
     return value
 

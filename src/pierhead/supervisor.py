@@ -46,6 +46,8 @@ _SETTLING_SECONDS = 0.3
 _JOBS_AFTER_SECONDS = 0.5
 _OPEN_FILES = 65536
 _FIXED = ("host", "port", "data", "backlog")
+# Old workers finish their uploads beside the new ones, and what these acknowledge has to be found by all.
+_FIXED_PLACES = (("database", "url"), ("storage", "url"), ("storage", "shared"))
 
 
 @dataclass(slots=True, eq=False)
@@ -340,13 +342,19 @@ def workers_of(server: ServerSettings) -> int:
 
 
 def _reloadable(new: Settings, old: Settings) -> Settings:
-    """What the socket and the locks were made for stays until a restart."""
+    """What the socket and the locks were made for stays until a restart, and so does where everything is."""
     same_data = new.server.data.resolve() == old.server.data
     changed = [name for name in _FIXED if getattr(new.server, name) != getattr(old.server, name)]
     for name in changed:
         if name != "data" or not same_data:
             logger.warning("server.%s changes with a restart only", name)
-    return _with_server(new, **{name: getattr(old.server, name) for name in _FIXED})
+    new = _with_server(new, **{name: getattr(old.server, name) for name in _FIXED})
+    for section, name in _FIXED_PLACES:
+        given, kept = getattr(new, section), getattr(getattr(old, section), name)
+        if getattr(given, name) != kept:
+            logger.warning("%s.%s changes with a restart only", section, name)
+            new = new.model_copy(update={section: given.model_copy(update={name: kept})})
+    return new
 
 
 def _with_server(settings: Settings, **values: str | int | Path) -> Settings:

@@ -83,11 +83,15 @@ class Faults:
             node.start()
 
     def freeze(self) -> None:
-        """For longer than a lease: it wakes up and believes that it holds what others took over."""
-        node = self._node()
+        """For longer than a lease, and in the middle of uploads: it wakes up and believes that it still holds them."""
+        number = self.chance.randrange(len(self.cluster.nodes))
+        node, link = self.cluster.nodes[number], self.cluster.to_store[number]
+        slow(link)
+        self._last(0.5, 1.5)
         node.freeze()
-        self._last(self.lease + 2, self.lease + 4)
+        self._last(self.lease + 3, self.lease + 6)
         node.thaw()
+        link.heal()
 
     def kill_without_database(self) -> None:
         node = self._node()

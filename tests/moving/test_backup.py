@@ -1,24 +1,38 @@
 """Backups while a registry serves, and what becomes of them."""
 
+import hashlib
 import random
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import apsw
 import pytest
 
+from pierhead.blobs.files import FileStore
+from pierhead.data_directory import prepare
+from pierhead.errors import ConfigurationError, MoveFailed
+from pierhead.metadata import moves, repositories
 from pierhead.metadata.sqlite.database import SqliteDatabase
-from pierhead.moving import rows
+from pierhead.models import RepositoryName
+from pierhead.moving import content, rows
 from pierhead.moving.progress import Silent
+from pierhead.moving.restore import restore
+from pierhead.moving.side import Side
+from pierhead.settings import StorageSettings
 from tests.crash.verify import inspect
+from tests.crash.wire import Wire
 from tests.moving.command import done, killed, pierhead
 from tests.moving.contents import named, served
 from tests.moving.damage import a_blob, flip
 from tests.moving.loading import loading
 from tests.running import Running, serving
+
+# Several servers and a load, on a machine that may have other things to do.
+pytestmark = pytest.mark.timeout(300)
 
 SEED = 11
 KILLS = 6
@@ -210,6 +224,32 @@ def test_half_a_restore_is_neither_served_nor_mixed_with_another(filled: Path, t
     inspect(restored)
 
 
+@pytest.mark.anyio
+async def test_a_target_that_somebody_else_writes_to_is_not_finished(
+    filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a server that was started on it earlier."""
+    settings = StorageSettings(min_free_bytes=0)
+    prepare(tmp_path / "new")
+    async with (
+        SqliteDatabase(filled / "pierhead.db") as rows_there,
+        SqliteDatabase(tmp_path / "new" / "pierhead.db") as rows_here,
+        FileStore(filled, settings) as store_there,
+        FileStore(tmp_path / "new", settings) as store_here,
+    ):
+
+        async def carry(*_: object) -> tuple[int, int]:
+            await rows_here.write(partial(repositories.ensure, name=RepositoryName("else/where")))
+            await rows_here.write(lambda tx: tx.execute("UPDATE blobs SET key = 'k' || digest WHERE key LIKE 'p%'"))
+            return 0, 0
+
+        monkeypatch.setattr(content, "carry", carry)
+        with pytest.raises(MoveFailed, match="somebody else wrote to the target"):
+            await restore(Side(rows_there, store_there), Side(rows_here, store_here), "there", Silent())
+        with pytest.raises(ConfigurationError, match="is not whole"):
+            await moves.require_whole(rows_here)
+
+
 def test_a_registry_that_holds_something_is_not_restored_into(filled: Path, own: Path, tmp_path: Path) -> None:
     done("backup", "--data", filled, "--to", tmp_path / "backup")
 
@@ -226,6 +266,34 @@ def test_a_backup_needs_a_registry_and_a_place_of_its_own(filled: Path, tmp_path
     assert (nothing.returncode, itself.returncode) == (2, 2)
     assert "there is no database" in nothing.stderr
     assert "is the registry itself" in itself.stderr
+
+
+def test_the_store_is_no_place_for_a_backup(own: Path, tmp_path: Path) -> None:
+    """Neither while nobody serves it, when no lock tells: what is staged there would be swept away."""
+    store = tmp_path / "store"
+    staged = store / "uploads" / "5f" / "5f000000-0000-4000-8000-000000000000.0"
+    staged.parent.mkdir(parents=True)
+    staged.write_bytes(b"accepted")
+
+    ran = pierhead("backup", "--data", own, "--storage", f"file://{store}", "--to", store)
+
+    assert ran.returncode == 2
+    assert "is the registry itself" in ran.stderr
+    assert staged.exists()
+
+
+def test_a_small_blob_that_left_its_row_stays_in_the_backup(tmp_path: Path) -> None:
+    first, second, backup = (tmp_path / name for name in ("first", "second", "backup"))
+    content = b"small"
+    path = f"/v2/a/blobs/uploads/?digest=sha256:{hashlib.sha256(content).hexdigest()}"
+    for data, environment in ((first, {}), (second, {"PIERHEAD_STORAGE_INLINE_BYTES": "0"})):
+        with serving(data, environment=environment) as server, Wire(server.host) as wire:
+            assert wire.ask("POST", path, content).status == 201
+
+    for data in (first, second, first):
+        done("backup", "--data", data, "--to", backup)
+
+        assert done("check", "--data", backup).endswith("0 damaged or missing, 0 orphans\n")
 
 
 def test_nothing_is_held_back_when_it_is_over(own: Path, tmp_path: Path) -> None:

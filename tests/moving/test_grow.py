@@ -21,7 +21,7 @@ from pierhead.metadata.database import Transaction
 from pierhead.metadata.sqlite import capture
 from pierhead.metadata.sqlite.database import SqliteDatabase
 from pierhead.models import Digest
-from pierhead.moving import grow, rows
+from pierhead.moving import content, grow, rows
 from pierhead.moving.progress import Silent
 from pierhead.moving.side import Side
 from pierhead.registry.documents import OCI_INDEX as INDEX
@@ -34,6 +34,9 @@ from tests.moving.damage import a_blob, flip
 from tests.moving.grown import wait_until_all_are_gone
 from tests.moving.loading import Gone, Pulling, loading
 from tests.running import Running, serving
+
+# Several servers and a load, on a machine that may have other things to do.
+pytestmark = pytest.mark.timeout(300)
 
 SEED = 12
 KILLS = 5
@@ -228,6 +231,32 @@ async def test_one_that_ends_just_before_its_end_is_finished_by_the_next(
         await moves.require_whole(target.database)
         with pytest.raises(errors.ConfigurationError, match="has moved to there"):
             await moves.require_whole(source.database)
+
+
+@pytest.mark.anyio
+async def test_one_that_is_told_to_end_leaves_nothing_behind(
+    old: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies = asyncio.Event()
+
+    async def carry(*_: object) -> tuple[int, int]:
+        copies.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(content, "carry", carry)
+    push(old)
+    async with side(old.data) as source, side(tmp_path / "new") as target:
+        growing = asyncio.create_task(grow.Growth(source, target, grow.Places("here", "there"), Silent()).run())
+        await copies.wait()
+        assert triggers(old.data)
+
+        growing.cancel()
+
+        with pytest.raises(asyncio.CancelledError):
+            await growing
+        assert triggers(old.data) == []
+    assert push(old).status_code == 201
 
 
 @pytest.mark.anyio

@@ -17,6 +17,9 @@ from tests.running import Running, serving
 from tests.servers.postgresql import Cluster, sql
 from tests.servers.s3 import Server
 
+# Several servers and a load, on a machine that may have other things to do.
+pytestmark = pytest.mark.timeout(300)
+
 SEED = 13
 KILLS = 4
 

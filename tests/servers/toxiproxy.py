@@ -14,6 +14,8 @@ from tests.servers import process
 
 # Toward the client, or from it.
 Stream = Literal["downstream", "upstream"]
+# Seconds that the proxy may take for a change: it waits for connections whose other end does not read.
+PATIENCE = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +49,16 @@ class Link:
 
     def cut(self) -> None:
         """Open connections are closed and new ones refused."""
-        httpx.post(self.api, json={"enabled": False}).raise_for_status()
+        httpx.post(self.api, json={"enabled": False}, timeout=PATIENCE).raise_for_status()
 
     def heal(self) -> None:
-        for toxic in httpx.get(f"{self.api}/toxics").raise_for_status().json():
-            httpx.delete(f"{self.api}/toxics/{toxic['name']}").raise_for_status()
-        httpx.post(self.api, json={"enabled": True}).raise_for_status()
+        for toxic in httpx.get(f"{self.api}/toxics", timeout=PATIENCE).raise_for_status().json():
+            httpx.delete(f"{self.api}/toxics/{toxic['name']}", timeout=PATIENCE).raise_for_status()
+        httpx.post(self.api, json={"enabled": True}, timeout=PATIENCE).raise_for_status()
 
     def _toxic(self, kind: str, stream: Stream, **attributes: int) -> None:
         toxic = {"type": kind, "stream": stream, "attributes": attributes}
-        httpx.post(f"{self.api}/toxics", json=toxic).raise_for_status()
+        httpx.post(f"{self.api}/toxics", json=toxic, timeout=PATIENCE).raise_for_status()
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,10 @@ async def settle(tx: Transaction, paid: Iterable[Owed]) -> None:
 
 
 async def owe_everything(tx: Transaction) -> None:
-    """For a registry whose rows came from another one: all manifests, tags and small blobs that it has."""
+    """For a registry whose rows came from another one: all manifests, tags and small blobs that it has.
+
+    What its database calls the future is told as of now: whatever happens here from now on comes after it.
+    """
     await tx.execute(
         """
         INSERT INTO owed_copies (at, what, digest) SELECT created_at, 'blob', blob_contents.digest
@@ -76,14 +79,16 @@ async def owe_everything(tx: Transaction) -> None:
     await tx.execute(
         """
         INSERT INTO owed_copies (at, what, repository, digest, media_type)
-        SELECT pushed_at, 'pushed', repositories.name, digest, media_type
+        SELECT CASE WHEN pushed_at < clock_us() THEN pushed_at ELSE clock_us() END,
+               'pushed', repositories.name, digest, media_type
           FROM manifests JOIN repositories ON repositories.id = manifests.repository_id
         """
     )
     await tx.execute(
         """
         INSERT INTO owed_copies (at, what, repository, tag, digest, media_type)
-        SELECT moved_at, 'pushed', repositories.name, tags.name, digest, media_type
+        SELECT CASE WHEN moved_at < clock_us() THEN moved_at ELSE clock_us() END,
+               'pushed', repositories.name, tags.name, digest, media_type
           FROM tags JOIN manifests ON manifests.id = tags.manifest_id
                     JOIN repositories ON repositories.id = tags.repository_id
         """

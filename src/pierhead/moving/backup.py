@@ -49,12 +49,15 @@ async def copy(source: Side, target: Side, progress: Progress, *, read: bool) ->
     async with held(source.database):
         async with source.database.snapshot() as theirs, target.database.fill() as ours:
             touched = await rows.synchronize(theirs, ours, progress)
+            expected = await rows.counts(theirs)
         await content.look(target, progress, read=read)
         blobs, size = await content.carry(source, target, progress)
     left, _ = await target.database.read(copying.awaited)
     if left:
         raise MoveFailed(f"{left} blobs went from the source while they were copied")
     totals = await target.database.read(rows.counts)
+    if totals != expected:
+        raise MoveFailed("somebody else wrote to the target meanwhile; begin anew with an empty one")
     return Copied(touched, blobs, size, sum(totals.values()), totals["blobs"])
 
 

@@ -9,6 +9,7 @@ from pierhead.metadata import clock, copying
 from pierhead.metadata.database import Row
 from pierhead.models import Blob, Digest
 from pierhead.moving import content
+from pierhead.moving.faults import fault
 from pierhead.moving.progress import Progress
 from pierhead.moving.rows import is_of
 from pierhead.moving.side import Side
@@ -60,7 +61,7 @@ async def _check_blobs(side: Side, progress: Progress, report: Report, *, read: 
     _, size = await side.database.read(copying.stored)
 
     async def inspect(blob: Blob) -> None:
-        if (wrong := await content.fault(side, blob, read=read)) is not None:
+        if (wrong := await fault(side, blob, read=read)) is not None:
             report.faults.append(f"blob {blob.digest}: {wrong}")
         report.blobs += 1
         report.bytes += blob.size

@@ -16,7 +16,7 @@ from pierhead.metadata import blobs as blob_rows
 from pierhead.metadata import copying, moves, repositories
 from pierhead.metadata.database import Transaction
 from pierhead.models import HEX_LENGTHS, Actor, Blob, Digest, RepositoryName, TagName, in_row
-from pierhead.moving import content
+from pierhead.moving.faults import digest_under
 from pierhead.moving.history import History
 from pierhead.moving.progress import Progress
 from pierhead.moving.restore import claim
@@ -90,7 +90,7 @@ class Rebuilding:
         """What is under a key; None where nobody knows, or where it is not what it was written for."""
         digest = kept.digest
         if self._read:
-            found = await content.digest_under(self._side.store, kept.key, digest.algorithm if digest else "sha256")
+            found = await digest_under(self._side.store, kept.key, digest.algorithm if digest else "sha256")
             if digest not in (None, found):
                 self._rebuilt.faults.append(f"{kept.key}: other bytes than its digest says")
                 return None
