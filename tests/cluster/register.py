@@ -141,3 +141,13 @@ def _inside(whole: list[_Zone], moments: list[_Moment]) -> Iterator[str]:
         position = bisect_left(starts, begin) - 1
         if position >= 0 and end < whole[position].last:
             yield f"{whole[position]}, and meanwhile {operation}"
+
+
+def disordered(moves: Iterable[tuple[int, Write]]) -> Iterator[str]:
+    """Writes, by their place in a record of them, that began after one ended that stands behind them."""
+    earliest: Write | None = None
+    for _, write in sorted(moves, key=lambda move: move[0], reverse=True):
+        if earliest is not None and earliest.end < write.begin:
+            yield f"{earliest} stands behind {write}"
+        if earliest is None or write.end < earliest.end:
+            earliest = write

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.cluster.register import Read, Value, Write, violations
+from tests.cluster.register import Read, Value, Write, disordered, violations
 
 
 def done(value: Value, begin: float, end: float) -> Write:
@@ -79,6 +79,20 @@ def test_a_finding_tells_the_read_and_what_contradicts_it() -> None:
     (found, *_) = violations(writes, [Read("a", 5, 6, "through node 2")])
 
     assert found == "a read in 5.000-6.000 through node 2: before it, b written in 3.000-4.000 by client 7"
+
+
+def test_a_record_may_have_any_order_of_writes_at_once() -> None:
+    moves = [(2, done("a", 1, 5)), (1, done("b", 2, 4)), (3, done("c", 6, 7)), (4, doubtful("d", 3))]
+
+    assert list(disordered(moves)) == []
+
+
+def test_a_record_that_turns_two_writes_round_is_found() -> None:
+    moves = [(1, done("a", 5, 6)), (2, done("c", 1, 9)), (3, done("b", 1, 2))]
+
+    (found,) = disordered(moves)
+
+    assert found == "b written in 1.000-2.000 stands behind a written in 5.000-6.000"
 
 
 def possible(writes: list[Write], reads: list[Read]) -> bool:

@@ -7,11 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+from tests.cluster import register
 from tests.cluster.doors import Doors
 from tests.cluster.history import History, Key
 from tests.cluster.load import read
 from tests.cluster.nodes import Node
-from tests.cluster.register import Write
 from tests.cluster.topology import PREFIX, Cluster
 from tests.servers.postgresql import sql
 from tests.servers.s3 import Bucket
@@ -51,17 +51,7 @@ def _wrong_moves(database: str, history: History) -> Iterator[str]:
         for found, write in moves:
             if len(found) > 1 or (write.certain and not found):
                 yield f"{key}: {len(found)} moves are remembered of {write}"
-        yield from _disordered([(found[0], write) for found, write in moves if found])
-
-
-def _disordered(moves: list[tuple[int, Write]]) -> Iterator[str]:
-    """Moves that began after one ended that stands behind them."""
-    earliest: Write | None = None
-    for _, write in sorted(moves, key=lambda move: move[0], reverse=True):
-        if earliest is not None and earliest.end < write.begin:
-            yield f"{earliest} stands behind {write}"
-        if earliest is None or write.end < earliest.end:
-            earliest = write
+        yield from register.disordered([(found[0], write) for found, write in moves if found])
 
 
 def wrong_bytes(database: str, bucket: Bucket) -> Iterator[str]:

@@ -112,6 +112,35 @@ async def test_a_job_whose_processes_all_die_is_dead_in_the_end(database: Databa
     assert heard.ended == [("deadly", "dead")]
 
 
+async def test_an_error_that_no_database_takes_as_text_is_an_outcome_all_the_same(database: Database) -> None:
+    async def perform(_: Job) -> None:
+        raise ValueError("a\x00b \udcff")
+
+    await ask(database, "odd")
+    async with running(database, Kind("odd", perform, attempts=1)):
+        await until(lambda: has(database, "dead"))
+
+    [dead] = await jobs_in(database, "dead")
+    assert dead.error == r"ValueError: a\x00b \udcff"
+
+
+async def test_what_was_asked_for_while_the_last_attempt_ran_is_done_by_another_job(database: Database) -> None:
+    attempts = 0
+
+    async def perform(_: Job) -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            await ask(database, "late")
+            raise RuntimeError("as it was before")
+
+    await ask(database, "late")
+    async with running(database, Kind("late", perform, attempts=1)):
+        await until(lambda: has(database, "done"))
+
+    assert attempts == 2
+
+
 async def test_what_runs_again_and_again_never_dies(database: Database) -> None:
     heard = Heard()
 
@@ -287,11 +316,14 @@ async def test_what_is_not_wanted_is_not_taken_up_and_nothing_is_written(place: 
         await until(lambda: finished_once(database))
 
 
-async def test_a_look_that_fails_is_told_as_the_job_s_and_holds_up_no_other_kind(database: Database) -> None:
+@pytest.mark.parametrize("error", [StorageFailed("reset"), KeyError("a mistake of ours")])
+async def test_a_look_that_fails_is_told_as_the_job_s_and_holds_up_no_other_kind(
+    database: Database, error: Exception
+) -> None:
     heard = Heard()
 
     async def broken() -> bool:
-        raise StorageFailed("reset")
+        raise error
 
     async def perform(_: Job) -> None:
         await broken()

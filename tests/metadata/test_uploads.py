@@ -112,19 +112,33 @@ async def test_a_first_row_does_not_replace_one_that_is_finished_or_taken_over(t
     assert (await found(tx, "u2")).digest == digest("a")
 
 
-async def test_a_retired_session_is_forgotten_unless_somebody_came_back(tx: Transaction) -> None:
+async def test_a_retired_session_is_forgotten(tx: Transaction) -> None:
     for name in ("u1", "u2", "u3"):
         await age(tx, await added(tx, replace(NEW, id=name)), 5)
     await uploads.cancel(tx, await found(tx, "u3"))
+    await uploads.finish(tx, await found(tx, "u2"), digest("a"))
+    await age(tx, await found(tx, "u2"), 5)
     retired = await uploads.retire(tx, uploads.Kept(idle=HOUR, finished=HOUR), limit=9)
-    assert await uploads.advance(tx, next(upload for upload in retired if upload.id == "u2"))
-    assert (await found(tx, "u3")).cancelled
+    assert len(retired) == 3
 
     for upload in retired:
         await uploads.forget(tx, upload)
-    assert await uploads.find(tx, "u1") is None
-    assert await uploads.find(tx, "u2") is not None
-    assert await uploads.find(tx, "u3") is None
+    assert [await uploads.find(tx, name) for name in ("u1", "u2", "u3")] == [None] * 3
+
+
+async def test_an_ended_session_tells_where_its_bytes_were(tx: Transaction) -> None:
+    for name in ("cancelled", "left"):
+        await uploads.next_epoch(tx, await added(tx, replace(NEW, id=name)))
+    await uploads.cancel(tx, await found(tx, "cancelled"))
+    for name in ("cancelled", "left"):
+        await age(tx, await found(tx, name), 5)
+    kept = uploads.Kept(idle=HOUR, finished=HOUR)
+
+    assert {upload.id: upload.epoch for upload in await uploads.retire(tx, kept, limit=9)} == {
+        "cancelled": 1,
+        "left": 1,
+    }
+    assert {upload.epoch for upload in await uploads.retire(tx, kept, limit=9)} == {1}  # interrupted, and begun again
 
 
 async def test_sessions_expire_by_their_kind_oldest_first(tx: Transaction) -> None:
@@ -148,7 +162,8 @@ async def test_a_retired_session_is_nobodys_and_stays_expired(tx: Transaction) -
     old = await found(tx, "u1")
     (retired,) = await uploads.retire(tx, uploads.Kept(idle=HOUR, finished=99 * HOUR), limit=9)
 
-    assert retired.epoch == 1
+    assert retired.epoch == 0
+    assert (await found(tx, "u1")).cancelled
     assert not await uploads.advance(tx, old)
     assert await uploads.any_expired(tx, uploads.Kept(idle=HOUR, finished=99 * HOUR))
 

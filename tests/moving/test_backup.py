@@ -1,5 +1,6 @@
 """Backups while a registry serves, and what becomes of them."""
 
+import asyncio
 import hashlib
 import random
 import shutil
@@ -8,16 +9,19 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import apsw
 import pytest
 
 from pierhead.blobs.files import FileStore
 from pierhead.data_directory import prepare
-from pierhead.errors import ConfigurationError, MoveFailed
-from pierhead.metadata import moves, repositories
+from pierhead.errors import ConfigurationError, MetadataUnavailable, MoveFailed
+from pierhead.metadata import holds, moves, repositories
+from pierhead.metadata.database import Operation
 from pierhead.metadata.sqlite.database import SqliteDatabase
 from pierhead.models import RepositoryName
+from pierhead.moving import backup as backups
 from pierhead.moving import content, rows
 from pierhead.moving.progress import Silent
 from pierhead.moving.restore import restore
@@ -33,6 +37,8 @@ from tests.running import Running, serving
 
 # Several servers and a load, on a machine that may have other things to do.
 pytestmark = pytest.mark.timeout(300)
+
+T = TypeVar("T")
 
 SEED = 11
 KILLS = 6
@@ -294,6 +300,35 @@ def test_a_small_blob_that_left_its_row_stays_in_the_backup(tmp_path: Path) -> N
         done("backup", "--data", data, "--to", backup)
 
         assert done("check", "--data", backup).endswith("0 damaged or missing, 0 orphans\n")
+
+
+@pytest.mark.anyio
+async def test_a_hold_outlasts_a_moment_without_the_database(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backups, "_RENEW_SECONDS", 0.01)
+    async with AwayOnce(own / "pierhead.db") as database:
+        async with backups.held(database):
+            await asyncio.wait_for(database.asked_again.wait(), 10)
+            assert await database.read(holds.held)
+
+        assert not await database.read(holds.held)
+
+
+class AwayOnce(SqliteDatabase):
+    """Fails the second write."""
+
+    asked = 0
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.asked_again = asyncio.Event()
+
+    async def write(self, operation: Operation[T], *, durable: bool = True) -> T:
+        self.asked += 1
+        if self.asked == 2:
+            raise MetadataUnavailable
+        if self.asked > 2:
+            self.asked_again.set()
+        return await super().write(operation, durable=durable)
 
 
 def test_nothing_is_held_back_when_it_is_over(own: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A registry whose database is lost, made anew from its store."""
 
+import shutil
 import time
 from contextlib import closing
 from pathlib import Path
@@ -50,18 +51,44 @@ def test_it_is_what_it_was(data: Path) -> None:
 
 
 def test_what_is_lost_is_told(data: Path) -> None:
-    repository, _, digest = tagged(data)[0]
-    lose_the_database(data)
-    (data / "copies/manifests/sha256" / digest.partition(":")[2]).unlink()
-    file, _ = a_blob(data)
+    file, digest = a_needed_blob(data)
+    repository, _, lost = tagged(data)[0]
     flip(file)
+    (data / "copies/manifests/sha256" / lost.partition(":")[2]).unlink()
+    lose_the_database(data)
 
     ran = pierhead("check", "--data", data, "--rebuild", "--read")
 
     assert ran.returncode == 1
     assert f"{file.relative_to(data / 'blobs')}: other bytes than its digest says" in ran.stdout
     assert ": 0 failed or incomplete" not in ran.stdout
-    assert f"{repository}@{digest}: " in ran.stdout
+    assert digest in ran.stdout
+    assert f"{repository}@{lost}: " in ran.stdout
+
+
+def test_bytes_that_are_there_twice_are_one_blob(data: Path) -> None:
+    file, _ = a_blob(data)
+    shutil.copy(file, file.with_name(f"{file.name.partition('.')[0]}.{'0' * 32}-0"))
+    lose_the_database(data)
+
+    said = done("check", "--data", data, "--rebuild")
+
+    with closing(apsw.Connection(str(data / "pierhead.db"))) as connection:
+        blobs = connection.execute("SELECT count(*) FROM blobs").get
+    assert said.startswith(f"{blobs} blobs, ")
+
+
+def test_a_store_without_copies_is_no_database(data: Path, tmp_path: Path) -> None:
+    """What is left untouched can still be restored from a backup."""
+    done("backup", "--data", data, "--to", tmp_path / "backup")
+    lose_the_database(data)
+    shutil.rmtree(data / "copies")
+
+    ran = pierhead("check", "--data", data, "--rebuild")
+
+    assert ran.returncode == 2
+    assert "the store has no copies" in ran.stderr
+    done("restore-backup", "--from", tmp_path / "backup", "--data", data)
 
 
 def test_a_database_that_is_not_lost_is_left_alone(data: Path) -> None:
@@ -85,6 +112,15 @@ def test_a_backup_restored_to_a_store_that_keeps_copies_is_copied(data: Path, tm
     done("check", "--data", restored, "--rebuild")
 
     assert tagged(restored) == everything
+
+
+def a_needed_blob(data: Path) -> tuple[Path, str]:
+    """A file that a manifest is not whole without, and its digest."""
+    with closing(apsw.Connection(str(data / "pierhead.db"))) as connection:
+        key, digest = connection.execute(
+            "SELECT key, digest FROM blobs JOIN manifest_references USING (digest) WHERE key NOT LIKE 'row:%' LIMIT 1"
+        ).get
+    return data / "blobs" / key, str(digest)
 
 
 def lose_the_database(data: Path) -> None:

@@ -15,7 +15,7 @@ from pierhead.errors import DigestMismatch, UploadBusy, UploadOutOfOrder, Upload
 from pierhead.metadata import blobs
 from pierhead.metadata import uploads as rows
 from pierhead.metadata.clock import now
-from pierhead.metadata.database import Database
+from pierhead.metadata.database import Commit, Database
 from pierhead.models import Actor, Digest, RepositoryName, Upload
 from pierhead.registry.marks import Marks
 from pierhead.registry.uploads import Uploads
@@ -136,6 +136,28 @@ async def test_a_writer_of_a_session_that_is_swept_is_told_and_nothing_is_left(
             await receiving.accept()
 
     assert staged(folder, upload) == []
+
+
+async def test_no_byte_goes_before_it_is_durable_that_its_session_ended(place: Place, folder: Path) -> None:
+    commits: list[Commit] = []
+    seen: list[bool] = []
+
+    class Watched(FileStore):
+        async def discard(self, upload: Upload, *, kept: str | None = None) -> None:
+            seen.append(commits[-1].durable)
+            await super().discard(upload, kept=kept)
+
+    settings = StorageSettings(min_free_bytes=0)
+    async with place.open(commits.append) as database, Watched(folder, settings) as store:
+        uploads = Uploads(database, store, Marks(database, store), SETTINGS)
+        await age(database, await patched(uploads, b"idle"), 2)
+        await uploads.sweep()
+        await uploads.cancel(APP, (await patched(uploads, b"cancelled")).id)
+        with pytest.raises(DigestMismatch):
+            await finish(uploads, await patched(uploads, b"content"), b"other content")
+        await finish(uploads, await patched(uploads, b"finished"), b"finished")
+
+    assert seen == [True] * 4
 
 
 async def test_a_session_of_another_repository_is_unknown(uploads: Uploads) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pierhead.blobs.objects.bucket import Service
 from pierhead.blobs.objects.notes import Notes
 from pierhead.blobs.objects.store import ObjectStore
-from pierhead.errors import MetadataUnavailable, UploadBusy, UploadOutOfOrder, UploadUnknown
+from pierhead.errors import MetadataUnavailable, StorageFailed, UploadBusy, UploadOutOfOrder, UploadUnknown
 from pierhead.metadata import blobs as blob_rows
 from pierhead.metadata import uploads as rows
 from pierhead.metadata.clock import now
@@ -380,6 +380,53 @@ async def test_what_a_session_without_a_row_left_is_swept(nodes: list[Node], mon
 
     assert await left_of(nodes[0].bucket, upload) == []
     assert len(await left_of(nodes[0].bucket, kept)) == 2
+
+
+async def expire(node: Node, upload: Upload) -> None:
+    await node.database.write(lambda tx: tx.execute("UPDATE uploads SET touched_at = 0 WHERE id = :id", id=upload.id))
+
+
+async def test_who_comes_back_while_an_expired_session_is_swept_is_not_told_that_its_bytes_are_kept(
+    nodes: list[Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweeper, other, _ = nodes
+    content = DATA[11 : 3 * MIB]
+    upload = await other.patch(await other.uploads.start(APP), content)
+    await expire(other, upload)
+    discard = sweeper.store.discard
+
+    async def slow(upload: Upload, *, kept: str | None = None) -> None:
+        with pytest.raises(UploadUnknown):
+            await other.finish(upload, digest_of(content))
+        await discard(upload, kept=kept)
+
+    monkeypatch.setattr(sweeper.store, "discard", slow)
+    assert await sweeper.uploads.sweep() == 1
+    assert await other.database.read(lambda tx: blob_rows.stored(tx, digest_of(content))) is None
+
+
+async def test_what_an_interrupted_sweep_took_the_bytes_of_is_gone(
+    nodes: list[Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweeper, other, _ = nodes
+    content = DATA[12 : 3 * MIB]
+    upload = await other.patch(await other.uploads.start(APP), content)
+    await expire(other, upload)
+    discard = sweeper.store.discard
+
+    async def fail_behind(upload: Upload, *, kept: str | None = None) -> None:
+        await discard(upload, kept=kept)
+        raise StorageFailed("remove: SlowDown")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sweeper.store, "discard", fail_behind)
+        with pytest.raises(StorageFailed):
+            await sweeper.uploads.sweep()
+
+    with pytest.raises(UploadUnknown):
+        await other.finish(upload, digest_of(content))
+    assert await sweeper.uploads.sweep() == 1
+    assert await left_of(sweeper.bucket, upload) == []
 
 
 # Marks

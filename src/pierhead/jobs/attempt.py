@@ -33,7 +33,9 @@ class Outcome:
 
     @property
     def text(self) -> str:
-        return f"{type(self.error).__name__}: {self.error}"[:_ERROR_LENGTH]
+        text = f"{type(self.error).__name__}: {self.error}"[:_ERROR_LENGTH]
+        # Whatever it holds, a database must take it, or it would end who runs the job, again and again.
+        return text.encode("utf-8", "backslashreplace").decode().replace("\0", r"\x00")
 
 
 class Attempt:

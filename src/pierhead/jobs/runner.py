@@ -111,7 +111,7 @@ class Runner:
             return False
         try:
             wanted = await kind.wanted()
-        except PierheadError:
+        except Exception:  # noqa: BLE001  whatever it is
             return True  # the job will tell what is wrong, and holds up no other kind
         if not wanted:
             self._asked_at[kind.name] = time.monotonic()

@@ -181,12 +181,15 @@ async def fail(tx: Transaction, job: Job, *, error: str, after: int) -> bool:
 
 
 async def bury(tx: Transaction, job: Job, *, error: str) -> bool:
-    """It failed for the last time, and stays for people to see."""
+    """It failed for the last time, and stays for people to see; or begins anew where somebody asked meanwhile."""
     return await _change(
         tx,
         job,
         f"""
-        UPDATE jobs SET state = 'dead', due_at = clock_us(), finished_at = clock_us(), error = :error, {_FREE}
+        UPDATE jobs
+           SET state = CASE WHEN asked = 1 THEN 'waiting' ELSE 'dead' END,
+               attempts = CASE WHEN asked = 1 THEN 0 ELSE attempts END,
+               due_at = clock_us(), finished_at = clock_us(), error = :error, {_FREE}
          WHERE {_HELD}
         """,
         error=error,

@@ -8,7 +8,8 @@ from pierhead.models import Digest, Part, RepositoryName, Upload
 
 _COLUMNS = "id, repository, algorithm, position, epoch, state, boot, touched_at, digest, writer, notes"
 _IDLE = "clock_us() - touched_at"
-_CANCELLED = -1  # an epoch that no writer has
+# A session that ended without a blob has an epoch that no writer has, and that tells which it was.
+_CANCELLED = "-1 - epoch"
 # Said so that the index on touched_at finds them: nothing is kept for less than the shorter of both.
 _EXPIRED = """
     touched_at < clock_us() - :shorter
@@ -194,24 +195,18 @@ async def cancel(tx: Transaction, upload: Upload) -> bool:
     What has no row could be taken for a session that has none yet.
     """
     if not upload.saved:
-        return await add(tx, replace(upload, epoch=_CANCELLED), ends=True)
+        return await add(tx, replace(upload, epoch=-1 - upload.epoch), ends=True)
     changed = await tx.execute(
-        "UPDATE uploads SET epoch = :cancelled, state = NULL WHERE id = :id AND epoch = :epoch AND digest IS NULL",
+        f"UPDATE uploads SET epoch = {_CANCELLED}, state = NULL WHERE id = :id AND epoch = :epoch AND digest IS NULL",
         id=upload.id,
         epoch=upload.epoch,
-        cancelled=_CANCELLED,
     )
     return changed > 0
 
 
 async def forget(tx: Transaction, upload: Upload) -> None:
-    """Removes the row of a retired session, unless somebody came back to it."""
-    await tx.execute(
-        "DELETE FROM uploads WHERE id = :id AND epoch = :epoch AND touched_at = :touched_at",
-        id=upload.id,
-        epoch=upload.epoch,
-        touched_at=upload.touched_at,
-    )
+    """Removes the row of a retired session."""
+    await tx.execute("DELETE FROM uploads WHERE id = :id AND epoch < 0", id=upload.id)
 
 
 async def any_expired(tx: Transaction, kept: Kept) -> bool:
@@ -221,17 +216,21 @@ async def any_expired(tx: Transaction, kept: Kept) -> bool:
 
 
 async def retire(tx: Transaction, kept: Kept, *, limit: int) -> list[Upload]:
-    """Takes expired sessions, oldest first, from whoever may still come back to them.
+    """Ends expired sessions, oldest first, and returns them as they were: nobody comes back to one whose bytes go.
 
     They stay expired until they are removed, so that a crash leaves them to the next one who asks.
     """
     rows = await tx.fetch_all(
         f"""
-        UPDATE uploads SET epoch = CASE WHEN epoch < 0 THEN epoch ELSE epoch + 1 END
-         WHERE id IN (SELECT id FROM uploads WHERE {_EXPIRED} ORDER BY touched_at LIMIT :limit)
+        WITH taken AS MATERIALIZED (  -- locked, so that none is taken that somebody came back to meanwhile
+            SELECT id FROM uploads WHERE {_EXPIRED} ORDER BY touched_at LIMIT :limit
+            /*! FOR UPDATE SKIP LOCKED */
+        )
+        UPDATE uploads SET epoch = CASE WHEN epoch < 0 THEN epoch ELSE {_CANCELLED} END
+         WHERE id IN (SELECT id FROM taken)
         RETURNING {_COLUMNS}, {_IDLE}
         """,
         limit=limit,
         **kept.parameters(),
     )
-    return [_upload(row) for row in rows]
+    return [replace(upload, epoch=-1 - upload.epoch) for upload in map(_upload, rows)]

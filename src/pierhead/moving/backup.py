@@ -15,7 +15,7 @@ import apsw
 
 from pierhead.blobs.files.layout import sync_directory
 from pierhead.blobs.store import BlobStore
-from pierhead.errors import ConfigurationError, MoveFailed
+from pierhead.errors import ConfigurationError, MoveFailed, Unavailable
 from pierhead.metadata import copying, holds, moves
 from pierhead.metadata.database import Database
 from pierhead.metadata.sqlite import engine
@@ -72,7 +72,8 @@ async def held(database: Database) -> AsyncIterator[None]:
     async def renew() -> None:
         while True:
             await asyncio.sleep(_RENEW_SECONDS)
-            await take()
+            with suppress(Unavailable):  # it lasts for some more tries
+                await take()
 
     await take()
     renewing = asyncio.create_task(renew())

@@ -61,10 +61,14 @@ class Rebuilding:
         store = self._side.store
         if not isinstance(store, Lists) or not isinstance(store, TellsCopies):
             raise ConfigurationError(["this store does not tell what it holds"])
+        history = [name async for name in store.copies("history")]
+        if not history:
+            raise ConfigurationError(["the store has no copies of what happened in the registry: see storage.copies"])
         await claim(self._database, _PLACE)
         await self._find_blobs(store)
         await self._find_small_blobs(store)
-        await self._push_all(store, await self._read_history(store))
+        self._rebuilt.blobs = await self._database.read(lambda tx: copying.count(tx, copying.BLOBS))
+        await self._push_all(store, await self._read_history(store, history))
         lacking = await self._database.read(lambda tx: copying.incomplete(tx, limit=_TOLD_MAX))
         self._rebuilt.faults += [f"{name}@{manifest} lacks {part}" for name, manifest, part in lacking]
         await self._database.write(lambda tx: moves.leave(tx, "filling"))
@@ -84,7 +88,6 @@ class Rebuilding:
 
     async def _add(self, blobs: list[Blob]) -> None:
         await self._database.write(partial(copying.add_stored, blobs=blobs, contents={}))
-        self._rebuilt.blobs += len(blobs)
 
     async def _identified(self, kept: Kept) -> Blob | None:
         """What is under a key; None where nobody knows, or where it is not what it was written for."""
@@ -111,10 +114,8 @@ class Rebuilding:
             return
         blob = Blob(digest, len(body), in_row(digest))
         await self._database.write(partial(copying.add_stored, blobs=[blob], contents={digest: body}))
-        self._rebuilt.blobs += 1
 
-    async def _read_history(self, store: TellsCopies) -> History:
-        names = [name async for name in store.copies("history")]
+    async def _read_history(self, store: TellsCopies, names: list[str]) -> History:
         names.sort(key=lambda name: name.rpartition("/")[2])  # its time, then its number
         history = History()
         with self._progress.bar("history", len(names)) as advance:

@@ -188,8 +188,8 @@ class Uploads:
             for upload in retired:
                 await rows.forget(tx, upload)
 
-        # Theirs no more before their bytes go: whoever comes back just now is told 404, not 202.
-        retired = await self._database.write(retire, durable=False)
+        # Theirs no more before their bytes go: whoever comes back, also after a power cut, is told 404 and not 201.
+        retired = await self._database.write(retire)
         for upload in retired:
             await self._store.discard(upload)
         await self._database.write(forget, durable=False)
@@ -374,7 +374,7 @@ class Receiving:
         upload = self._session.upload
         # An id that nobody was told needs no row to say that it is gone.
         unknown = not (self._told or upload.saved)
-        if unknown or await self._database.write(partial(rows.cancel, upload=upload), durable=False):
+        if unknown or await self._database.write(partial(rows.cancel, upload=upload)):
             self._session.end()
             await self._store.discard(upload)  # else the bytes are its successor's, who also clears away ours
 

@@ -30,6 +30,13 @@ def test_what_is_wrong_is_refused_and_no_value_repeated(query: str, mistake: str
     assert "secret" not in str(refused.value)
 
 
+def test_credentials_in_the_address_are_refused_and_not_repeated() -> None:
+    with pytest.raises(ConfigurationError, match="from the environment") as refused:
+        Choices.parse("s3://AKIA:secret@bucket/prefix")
+
+    assert "secret" not in str(refused.value)
+
+
 def test_all_mistakes_are_told_at_once() -> None:
     with pytest.raises(ConfigurationError) as refused:
         Choices.parse("s3://bucket?path_style=yes&checksum=md5")

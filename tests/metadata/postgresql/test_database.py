@@ -11,11 +11,11 @@ import pytest
 from pydantic import SecretStr
 
 from pierhead.errors import Busy, MetadataUnavailable
-from pierhead.metadata import locks
+from pierhead.metadata import locks, uploads
 from pierhead.metadata.database import Transaction
 from pierhead.metadata.locks import Lock
 from pierhead.metadata.postgresql.database import PostgresqlDatabase
-from pierhead.models import Digest, RepositoryName, TagName
+from pierhead.models import Digest, RepositoryName, TagName, Upload
 from pierhead.settings import DatabaseSettings
 from tests.contracts.database import exists, names, put
 from tests.servers.postgresql import Cluster, sql
@@ -248,6 +248,22 @@ async def test_different_tags_of_a_repository_move_at_once_and_deletes_wait_for_
 
     assert {*order[:2]} == {"a begins", "b begins"}
     assert order[4:] == ["delete begins", "delete ends"]
+
+
+async def test_a_session_that_somebody_comes_back_to_just_now_is_not_swept(database: PostgresqlDatabase) -> None:
+    idle = Upload(id="u1", repository=APP, algorithm="sha256", offset=0, epoch=0, writer="w")
+
+    async def come_back(tx: Transaction) -> None:
+        assert await uploads.claim(tx, idle, silence=0)
+        await sleep(tx, 400)
+
+    await database.write(lambda tx: uploads.add(tx, idle, ends=True))
+    await database.write(lambda tx: tx.execute("UPDATE uploads SET touched_at = 0"))
+    coming = asyncio.create_task(database.write(come_back))
+    await asyncio.sleep(0.2)
+
+    assert await database.write(lambda tx: uploads.retire(tx, uploads.Kept(idle=9, finished=9), limit=9)) == []
+    await coming
 
 
 # A server that goes away

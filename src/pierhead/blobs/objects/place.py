@@ -23,6 +23,8 @@ class Place:
         mistakes += [f"storage.url: option {name} is empty" for name, value in pairs if not value]
         if not split.netloc:
             mistakes.append("storage.url: names no bucket")
+        if "@" in split.netloc:  # it would be taken for the bucket's name, which errors and logs tell
+            mistakes.append("storage.url: credentials come from the environment, never from here")
         if mistakes:
             raise ConfigurationError(mistakes)
         prefix = split.path.strip("/")
