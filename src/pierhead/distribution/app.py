@@ -3,8 +3,6 @@ parsed, authenticated, authorized, handled.
 """
 
 import logging
-import math
-import time
 from collections.abc import Awaitable, Callable
 
 from pierhead import errors
@@ -34,10 +32,6 @@ HANDLERS: dict[str, Callable[[Call], Awaitable[None]]] = {
     "list_referrers": referrers.list_referrers,
 }
 
-# What an operator has to know of, rather than the client that was refused.
-_FAILURES = (errors.StorageFailed, errors.StorageFull, errors.MetadataUnavailable)
-_FAILURES_TOLD_EVERY = 1.0  # seconds: they come in crowds
-
 log = logging.getLogger(__name__)
 
 # What an operator has to look after; of a database that is away its own part tells.
@@ -48,7 +42,6 @@ class Distribution:
     def __init__(self, face: Face, observability: Observability) -> None:
         self._face = face
         self._observability = observability
-        self._told_at = -math.inf
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         record = self._observability.started(scope)
@@ -60,21 +53,12 @@ class Distribution:
             await self._admit(call)
             await HANDLERS[matched.operation](call)
         except errors.PierheadError as error:
-            if isinstance(error, _FAILURES):
-                self._tell(error, record.request_id)
             await _refuse(call, error)
         except Exception:
             log.exception("a request failed unexpectedly", extra={"request_id": record.request_id})
             await _refuse(call, errors.PierheadError(f"request {record.request_id}"))
         finally:
             self._observability.finished(record)
-
-    def _tell(self, error: errors.PierheadError, request_id: str) -> None:
-        """Logs why; the line of the access log has the code alone."""
-        if time.monotonic() - self._told_at >= _FAILURES_TOLD_EVERY:
-            self._told_at = time.monotonic()
-            reason = f"{type(error).__name__}: {error}"
-            log.warning("a request was refused for a failure", extra={"request_id": request_id, "reason": reason})
 
     async def _admit(self, call: Call) -> None:
         """Authenticates and authorizes. Raises Unauthenticated, AccessDenied, OpenModeRefused, TooManyRequests."""
