@@ -11,7 +11,7 @@ import pytest
 
 from pierhead.blobs.files import FileStore
 from pierhead.blobs.store import Locks
-from pierhead.errors import DigestMismatch, UploadBusy, UploadOutOfOrder, UploadUnknown
+from pierhead.errors import DigestMismatch, StorageFailed, UploadBusy, UploadOutOfOrder, UploadUnknown
 from pierhead.metadata import blobs
 from pierhead.metadata import uploads as rows
 from pierhead.metadata.clock import now
@@ -122,6 +122,26 @@ async def test_many_expired_sessions_are_swept_in_portions(uploads: Uploads, dat
         await age(database, await patched(uploads, b"x"), 2)
 
     assert [await uploads.sweep(), await uploads.sweep(), await uploads.sweep()] == [100, 30, 0]
+
+
+async def test_a_session_whose_bytes_cannot_be_removed_holds_up_no_other(place: Place, folder: Path) -> None:
+    class Stuck(FileStore):
+        async def discard(self, upload: Upload, *, kept: str | None = None) -> None:
+            if upload.id == stuck.id:
+                raise StorageFailed("not this one")
+            await super().discard(upload, kept=kept)
+
+    async with place.open() as database, Stuck(folder, StorageSettings(min_free_bytes=0)) as store:
+        uploads = Uploads(database, store, Marks(database, store), SETTINGS)
+        stuck, other = await patched(uploads, b"stuck"), await patched(uploads, b"other")
+        await age(database, stuck, 3)
+        await age(database, other, 2)
+        with pytest.raises(StorageFailed):
+            await uploads.sweep()
+
+        assert staged(folder, other) == []
+        assert await database.read(lambda tx: rows.find(tx, other.id)) is None
+        assert await database.read(lambda tx: rows.find(tx, stuck.id)) is not None
 
 
 async def test_a_writer_of_a_session_that_is_swept_is_told_and_nothing_is_left(

@@ -24,7 +24,8 @@ from pierhead.metadata.sqlite import engine
 from pierhead.metadata.sqlite.database import SqliteDatabase
 from pierhead.models import Actor, Digest, Mark, RepositoryName, Upload
 from pierhead.registry.marks import Marks
-from pierhead.registry.uploads import Receiving, Uploads
+from pierhead.registry.receiving import Receiving
+from pierhead.registry.uploads import Uploads
 from pierhead.settings import StorageSettings, UploadSettings
 from tests.blobs.objects.buckets import SERVICES, Opener
 from tests.blobs.objects.usage import keys, pending, read

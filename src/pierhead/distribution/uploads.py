@@ -14,7 +14,7 @@ from pierhead.errors import (
     UploadUnknown,
 )
 from pierhead.models import HEX_LENGTHS, Digest, RepositoryName, Upload
-from pierhead.registry.uploads import Receiving
+from pierhead.registry.receiving import Receiving
 
 # distribution-spec 1.1.1, "Pushing a blob in chunks"; some clients send the unit too.
 _CONTENT_RANGE = re.compile(rb"(?:bytes[ =])?(\d{1,18})-(\d{1,18})(?:/(?:\d{1,18}|\*))?")

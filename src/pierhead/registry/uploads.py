@@ -8,17 +8,13 @@ Rules
 """
 
 import hashlib
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
 from functools import partial
 
 from pierhead.blobs.store import Appender, BlobStore, Locks
 from pierhead.errors import (
-    BlobMissing,
     BlobTooLarge,
-    Busy,
     DigestMismatch,
     PierheadError,
     UploadBusy,
@@ -26,21 +22,20 @@ from pierhead.errors import (
     UploadUnknown,
 )
 from pierhead.metadata import blobs as blob_rows
-from pierhead.metadata import copies, events, locks, repositories
+from pierhead.metadata import locks
 from pierhead.metadata import uploads as rows
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.secrets import shared
 from pierhead.models import Actor, Blob, Digest, RepositoryName, Upload, in_row
+from pierhead.registry import holding
 from pierhead.registry.clock import Clock
 from pierhead.registry.marks import Marks
+from pierhead.registry.receiving import HEARTBEAT_SECONDS, Receiving
 from pierhead.registry.sessions import Session
 from pierhead.registry.tickets import Tickets
 from pierhead.settings import UploadSettings
 
-# A writer tells that it is alive this often.
-_HEARTBEAT_SECONDS = 5.0
 _SWEEP_AT_ONCE = 100
-_FINISH_TRIES = 3
 _CANCEL_TRIES = 3
 _HOUR = 3_600_000_000  # microseconds
 # By so much two looks at the database's clock may differ.
@@ -100,23 +95,23 @@ class Uploads:
                     await receiving.drop()
             raise DigestMismatch(f"{digest} was given, the content has {actual}")
         known = await self._database.read(lambda tx: blob_rows.stored(tx, digest))
-        sound = known is not None and await is_sound(self._store, known)
+        sound = known is not None and await holding.is_sound(self._store, known)
 
         async def write(tx: Transaction) -> None:
             await tx.lock(locks.blob(digest))
             current = await blob_rows.stored(tx, digest)
             if current is None or (current == known and not sound):
-                await _put(tx, Blob(digest, len(content), in_row(digest)), content, copied=self._copied)
-            await _hold(tx, upload.repository, digest, actor)
+                await holding.put(tx, Blob(digest, len(content), in_row(digest)), content, copied=self._copied)
+            await holding.hold(tx, upload.repository, digest, actor)
             if told:
-                await _finish(tx, upload, digest)
+                await holding.finish(tx, upload, digest)
 
         await self._database.write(write)
 
     @asynccontextmanager
     async def receive(
         self, repository: RepositoryName, upload_id: str, *, start: int | None = None, told: bool = True
-    ) -> "AsyncIterator[Receiving]":
+    ) -> AsyncIterator[Receiving]:
         """Opens a session for writing; `start` is where the client thinks that it stands, `told` whether it has the id.
 
         Raises UploadUnknown, UploadBusy, UploadOutOfOrder.
@@ -126,7 +121,7 @@ class Uploads:
             if start is not None and start != appender.offset:
                 raise UploadOutOfOrder(upload_id, appender.offset)
             receiving = self._receiving(session, appender, told=told)
-            if session.upload.idle > _HEARTBEAT_SECONDS * 1_000_000:
+            if session.upload.idle > HEARTBEAT_SECONDS * 1_000_000:
                 await receiving.show_life()
             yield receiving
 
@@ -150,7 +145,7 @@ class Uploads:
         """Microseconds."""
         return int(self._settings.takeover_seconds * 1_000_000)
 
-    def _receiving(self, session: Session, appender: Appender, *, told: bool = True) -> "Receiving":
+    def _receiving(self, session: Session, appender: Appender, *, told: bool = True) -> Receiving:
         return Receiving(
             session,
             appender,
@@ -176,8 +171,13 @@ class Uploads:
         return await self._database.read(partial(rows.any_expired, kept=self._kept()))
 
     async def sweep(self) -> int:
-        """Forgets some of the sessions that expired, and returns how many. Harmless at once with others."""
+        """Forgets some of the sessions that expired, and returns how many. Harmless at once with others.
+
+        One whose bytes cannot be removed holds up no other: what its removal raised is raised at the end.
+        """
         kept = self._kept()
+        discarded: list[Upload] = []
+        failures: list[PierheadError] = []
 
         async def retire(tx: Transaction) -> list[Upload]:
             await tx.lock(locks.sweep())
@@ -185,14 +185,20 @@ class Uploads:
 
         async def forget(tx: Transaction) -> None:
             await tx.lock(locks.sweep())
-            for upload in retired:
+            for upload in discarded:
                 await rows.forget(tx, upload)
 
         # Theirs no more before their bytes go: whoever comes back, also after a power cut, is told 404 and not 201.
         retired = await self._database.write(retire)
         for upload in retired:
-            await self._store.discard(upload)
+            try:
+                await self._store.discard(upload)
+                discarded.append(upload)
+            except PierheadError as failure:
+                failures.append(failure)
         await self._database.write(forget, durable=False)
+        if failures:
+            raise failures[0]
         return len(retired)
 
     def _kept(self) -> rows.Kept:
@@ -253,177 +259,3 @@ class Uploads:
         """No row, not even that of a session that ended, goes while its ticket still counts."""
         hours = min(self._settings.idle_expiry_hours, self._settings.finished_hours)
         return self._clock.now() - int(hours * _HOUR) + _CLOCK_ERROR
-
-
-class Receiving:
-    """A session that this request alone writes to."""
-
-    def __init__(
-        self,
-        session: Session,
-        appender: Appender,
-        *,
-        database: Database,
-        store: BlobStore,
-        marks: Marks,
-        settings: UploadSettings,
-        inline: int,
-        copied: bool,
-        told: bool,
-    ) -> None:
-        self._database = database
-        self._store = store
-        self._marks = marks
-        self._settings = settings
-        self._session = session
-        self._appender = appender
-        self._inline = inline
-        self._copied = copied
-        self._told = told
-        self._alive_at = time.monotonic()
-        self._kept: str | None = None  # the key that the digest has now
-
-    @property
-    def offset(self) -> int:
-        return self._appender.offset
-
-    async def write(self, data: bytes) -> None:
-        """Raises BlobTooLarge, UploadUnknown where the session was taken over or cancelled."""
-        limit = self._settings.max_size
-        if limit and self._appender.offset + len(data) > limit:
-            raise BlobTooLarge(f"at most {limit} bytes")
-        await self._appender.write(data)
-        if time.monotonic() - self._alive_at > _HEARTBEAT_SECONDS:
-            await self.show_life()
-
-    async def show_life(self) -> None:
-        """Tells those who may wait to take the session over. Raises UploadUnknown where one did."""
-        self._alive_at = time.monotonic()
-        await self._session.show_life()
-
-    async def accept(self) -> Upload:
-        """Keeps what was written, and writes no more. On return it survives the death of every process."""
-        await self._session.keep(await self._appender.flush())
-        return self._session.upload
-
-    async def finish(self, digest: Digest, *, actor: Actor) -> None:
-        """Makes the session a blob that its repository holds. On return that survives power loss.
-
-        Raises DigestMismatch, after which the session is gone.
-        """
-        actual = await self._appender.digest(digest.algorithm)
-        if actual != digest:
-            await self.drop()
-            raise DigestMismatch(f"{digest} was given, the content has {actual}")
-        for _ in range(_FINISH_TRIES):
-            if await self._hold(digest, actor):
-                break
-        else:
-            raise Busy(f"{digest} is being removed")
-        self._session.end()
-        await self._store.discard(replace(self._session.upload, digest=digest), kept=self._kept)
-
-    async def _hold(self, digest: Digest, actor: Actor) -> bool:
-        """Lets the repository hold the content; False where bytes that it counted on went meanwhile."""
-        known = await self._database.read(lambda tx: blob_rows.stored(tx, digest))
-        new = _Stored(digest, self._appender.offset, known)
-        if known is None or not await is_sound(self._store, known):
-            if self._appender.offset <= self._inline:
-                new = replace(new, key=in_row(digest), content=await self._appender.content())
-            else:
-                new = replace(new, key=await self._appender.commit(digest))
-        try:
-            self._kept = await self._database.write(lambda tx: self._write_rows(tx, new, actor))
-        except PierheadError:
-            await self._withdraw_unused(new)
-            raise
-        if self._kept != new.key:
-            await self._appender.withdraw()
-        elif new.key is not None and new.content is None:
-            self._marks.make(digest, new.key)
-        return self._kept is not None
-
-    async def _write_rows(self, tx: Transaction, new: "_Stored", actor: Actor) -> str | None:
-        """The key that the digest has now; None where there is neither a row nor a new key."""
-        await tx.lock(locks.blob(new.digest))
-        current = await blob_rows.stored(tx, new.digest)
-        if current is None and new.key is None:
-            return None
-        if new.key is not None and (current is None or current == new.known):
-            await _put(tx, Blob(new.digest, new.size, new.key), new.content, copied=self._copied)
-            if new.content is None:
-                await self._marks.owe(tx, new.digest, new.key)
-        await _hold(tx, self._session.upload.repository, new.digest, actor)
-        await _finish(tx, self._session.upload, new.digest)
-        kept = await blob_rows.stored(tx, new.digest)
-        return kept.key if kept else None
-
-    async def _withdraw_unused(self, new: "_Stored") -> None:
-        """After a write that failed: it may be committed all the same, so the row is asked once that is decided."""
-
-        async def look(tx: Transaction) -> Blob | None:
-            await tx.lock(locks.blob(new.digest))
-            return await blob_rows.stored(tx, new.digest)
-
-        kept = await self._database.write(look, durable=False)
-        if kept is None or kept.key != new.key:
-            await self._appender.withdraw()
-
-    async def drop(self) -> None:
-        """Forgets the session and its bytes, unless it was taken over."""
-        upload = self._session.upload
-        # An id that nobody was told needs no row to say that it is gone.
-        unknown = not (self._told or upload.saved)
-        if unknown or await self._database.write(partial(rows.cancel, upload=upload)):
-            self._session.end()
-            await self._store.discard(upload)  # else the bytes are its successor's, who also clears away ours
-
-
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """Where the bytes of a finished upload are."""
-
-    digest: Digest
-    size: int
-    known: Blob | None  # what the digest had before
-    key: str | None = None  # None where that is sound
-    content: bytes | None = None  # for the row
-
-
-async def _put(tx: Transaction, blob: Blob, content: bytes | None, *, copied: bool) -> None:
-    await blob_rows.put(tx, blob, content=content)
-    if copied and content is not None:
-        await copies.owe(tx, "blob", blob.digest)
-
-
-async def _hold(tx: Transaction, repository: RepositoryName, digest: Digest, actor: Actor) -> None:
-    repository_id = await repositories.ensure(tx, repository)
-    if await blob_rows.hold(tx, repository_id, digest):
-        await events.record(tx, "blob.pushed", repository_id, actor, after=digest)
-
-
-async def _finish(tx: Transaction, upload: Upload, digest: Digest) -> None:
-    """Ends a session with what it became; harmless where it became that already.
-
-    Raises UploadUnknown, and UploadOutOfOrder where another request had bytes accepted meanwhile.
-    """
-    if await rows.finish(tx, upload, digest):
-        return
-    current = await rows.find(tx, upload.id)
-    if current is not None and current.digest == digest:
-        return
-    if current is not None and current.digest is None and current.epoch == upload.epoch:
-        raise UploadOutOfOrder(upload.id, current.offset)
-    raise UploadUnknown(upload.id)
-
-
-async def is_sound(store: BlobStore, blob: Blob) -> bool:
-    """Whether bytes of the right length are under the key. They were synced before the row was."""
-    if blob.inline:
-        return True
-    try:
-        reader = await store.open(blob.key)
-    except BlobMissing:
-        return False
-    reader.close()
-    return reader.size == blob.size

@@ -1,0 +1,48 @@
+"""What a finished upload changes: the blob's bytes, who holds it, and what its session became."""
+
+from pierhead.blobs.store import BlobStore
+from pierhead.errors import BlobMissing, UploadOutOfOrder, UploadUnknown
+from pierhead.metadata import blobs as blob_rows
+from pierhead.metadata import copies, events, repositories
+from pierhead.metadata import uploads as rows
+from pierhead.metadata.database import Transaction
+from pierhead.models import Actor, Blob, Digest, RepositoryName, Upload
+
+
+async def put(tx: Transaction, blob: Blob, content: bytes | None, *, copied: bool) -> None:
+    await blob_rows.put(tx, blob, content=content)
+    if copied and content is not None:
+        await copies.owe(tx, "blob", blob.digest)
+
+
+async def hold(tx: Transaction, repository: RepositoryName, digest: Digest, actor: Actor) -> None:
+    repository_id = await repositories.ensure(tx, repository)
+    if await blob_rows.hold(tx, repository_id, digest):
+        await events.record(tx, "blob.pushed", repository_id, actor, after=digest)
+
+
+async def finish(tx: Transaction, upload: Upload, digest: Digest) -> None:
+    """Ends a session with what it became; harmless where it became that already.
+
+    Raises UploadUnknown, and UploadOutOfOrder where another request had bytes accepted meanwhile.
+    """
+    if await rows.finish(tx, upload, digest):
+        return
+    current = await rows.find(tx, upload.id)
+    if current is not None and current.digest == digest:
+        return
+    if current is not None and current.digest is None and current.epoch == upload.epoch:
+        raise UploadOutOfOrder(upload.id, current.offset)
+    raise UploadUnknown(upload.id)
+
+
+async def is_sound(store: BlobStore, blob: Blob) -> bool:
+    """Whether bytes of the right length are under the key. They were synced before the row was."""
+    if blob.inline:
+        return True
+    try:
+        reader = await store.open(blob.key)
+    except BlobMissing:
+        return False
+    reader.close()
+    return reader.size == blob.size
