@@ -85,9 +85,7 @@ def test_a_range_is_read_from_the_store(client: httpx.Client, asked: str, part: 
     assert (answer.status_code, answer.content) == (206, CONTENT[part])
 
 
-def test_a_client_that_can_reach_the_store_is_sent_there(
-    client: httpx.Client, server: Running, bucket: Bucket
-) -> None:
+def test_a_client_that_can_reach_the_store_is_sent_there(client: httpx.Client, server: Running, bucket: Bucket) -> None:
     answer = client.get(PATH, headers=NEAR)
     stored = httpx.get(answer.headers["location"])
 
