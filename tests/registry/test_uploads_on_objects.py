@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pierhead.blobs.objects import store
 from pierhead.blobs.objects.bucket import Service
 from pierhead.blobs.objects.notes import Notes
 from pierhead.blobs.objects.store import ObjectStore
@@ -380,6 +381,19 @@ async def test_what_a_session_without_a_row_left_is_swept(nodes: list[Node], mon
 
     assert await left_of(nodes[0].bucket, upload) == []
     assert len(await left_of(nodes[0].bucket, kept)) == 2
+
+
+async def test_sessions_that_are_kept_do_not_hide_what_is_to_be_swept(
+    nodes: list[Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads = [await nodes[0].patch(await nodes[0].uploads.start(APP), DATA[: 17 * MIB]) for _ in range(2)]
+    tomorrow = now() + 100 * 3_600_000_000
+    everything = set(await nodes[0].store.abandoned(tomorrow))
+    monkeypatch.setattr(store, "_LISTED_MAX", 1)
+
+    found = {one for _ in range(100) for one in await nodes[0].store.abandoned(tomorrow)}
+    assert {upload.id for upload in uploads} <= everything
+    assert len(found) > 1
 
 
 async def expire(node: Node, upload: Upload) -> None:

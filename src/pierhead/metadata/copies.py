@@ -68,7 +68,8 @@ async def settle(tx: Transaction, paid: Iterable[Owed]) -> None:
 async def owe_everything(tx: Transaction) -> None:
     """For a registry whose rows came from another one: all manifests, tags and small blobs that it has.
 
-    What its database calls the future is told as of now: whatever happens here from now on comes after it.
+    Told as of now, not of when it happened there: it comes after whatever this store was told in a former life, such as
+    that a manifest was deleted, and before what happens here next, whatever the clock was there.
     """
     await tx.execute(
         """
@@ -79,16 +80,14 @@ async def owe_everything(tx: Transaction) -> None:
     await tx.execute(
         """
         INSERT INTO owed_copies (at, what, repository, digest, media_type)
-        SELECT CASE WHEN pushed_at < clock_us() THEN pushed_at ELSE clock_us() END,
-               'pushed', repositories.name, digest, media_type
+        SELECT clock_us(), 'pushed', repositories.name, digest, media_type
           FROM manifests JOIN repositories ON repositories.id = manifests.repository_id
         """
     )
     await tx.execute(
         """
         INSERT INTO owed_copies (at, what, repository, tag, digest, media_type)
-        SELECT CASE WHEN moved_at < clock_us() THEN moved_at ELSE clock_us() END,
-               'pushed', repositories.name, tags.name, digest, media_type
+        SELECT clock_us(), 'pushed', repositories.name, tags.name, digest, media_type
           FROM tags JOIN manifests ON manifests.id = tags.manifest_id
                     JOIN repositories ON repositories.id = tags.repository_id
         """

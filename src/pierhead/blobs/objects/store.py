@@ -1,6 +1,7 @@
 """`ObjectStore`: the same for every service, which is behind a `Bucket`."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -76,12 +77,13 @@ class ObjectStore:
     async def abandoned(self, before: int) -> list[str]:
         found: set[str] = set()
         async for stored in self._bucket.list(names.STAGED):
-            if len(found) < _LISTED_MAX and stored.changed_at < before and (session := names.session_of(stored.key)):
+            if stored.changed_at < before and (session := names.session_of(stored.key)):
                 found.add(session)
         async for pending in self._bucket.pending():
-            if len(found) < _LISTED_MAX and pending.begun_at < before and (session := names.session_of(pending.key)):
+            if pending.begun_at < before and (session := names.session_of(pending.key)):
                 found.add(session)
-        return list(found)
+        # Any of them: those that are kept must not stand before those that are not.
+        return random.sample(sorted(found), min(len(found), _LISTED_MAX))
 
     async def open(self, key: str) -> Reader:
         if not names.is_key(key):
