@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pierhead.blobs.files import FileStore
 from pierhead.blobs.store import BlobStore, KeepsCopies
 from pierhead.blobs.work import Observe, unobserved
+from pierhead.data_directory import is_served
 from pierhead.errors import ConfigurationError, StorageFailed, Unavailable
 from pierhead.metadata.database import Commit
 from pierhead.metadata.database import unobserved as uncounted
@@ -63,9 +64,17 @@ def database(
 
 
 def existing_database(settings: Settings) -> "SqliteDatabase | PostgresqlDatabase":
-    """To be opened with `async with`. Raises ConfigurationError where there is none yet."""
-    if settings.database.url is None and not (settings.server.data / _EMBEDDED).exists():
-        raise ConfigurationError([f"server.data = {str(settings.server.data)!r}: there is no database"])
+    """To be opened with `async with`. Raises ConfigurationError where there is none yet.
+
+    Nor is one brought up to date that a server of an earlier version serves: it could not start again.
+    """
+    data = settings.server.data
+    path = data / _EMBEDDED
+    if settings.database.url is None:
+        if not path.exists():
+            raise ConfigurationError([f"server.data = {str(data)!r}: there is no database"])
+        if engine.is_of_an_earlier_schema(path) and is_served(data):
+            raise ConfigurationError([f"an earlier version serves {data}; restart its server with this one first"])
     return database(settings)
 
 

@@ -97,6 +97,15 @@ def share(data: Path) -> int:
     return descriptor
 
 
+def is_served(data: Path) -> bool:
+    """Whether workers of a server live."""
+    descriptor = _open(data / WORKERS_LOCK)
+    try:
+        return not _lock(descriptor, fcntl.LOCK_EX, 0)
+    finally:
+        os.close(descriptor)
+
+
 def _open(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
@@ -9,10 +10,29 @@ from typing import Any
 
 import pytest
 
+from pierhead.data_directory import share
 from pierhead.metadata import jobs
 from pierhead.metadata.database import Transaction
+from pierhead.metadata.sqlite import engine
 from pierhead.metadata.sqlite.database import SqliteDatabase
 from tests.cli.test_main import pierhead
+
+
+def test_a_database_that_an_earlier_version_serves_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "pierhead.db"
+    connection = engine.connect(path)
+    connection.execute(engine.step_text(engine.STEPS[0]))
+    connection.pragma("application_id", engine.APPLICATION_ID)
+    connection.pragma("user_version", 1)
+    connection.close()
+    worker = share(tmp_path)
+    refused = pierhead("jobs", "list", "--data", str(tmp_path))
+    os.close(worker)
+
+    assert refused.returncode == 1
+    assert "an earlier version serves" in refused.stderr
+    assert engine.is_of_an_earlier_schema(path)
+    assert pierhead("jobs", "list", "--data", str(tmp_path)).returncode == 0
 
 
 @pytest.fixture

@@ -105,6 +105,16 @@ def connect(path: Path) -> apsw.Connection:
     return connection
 
 
+def is_of_an_earlier_schema(path: Path) -> bool:
+    """Whether `prepare` would change a database."""
+    with translated():
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        try:
+            return 0 < int(str(connection.pragma("user_version"))) < SCHEMA_VERSION
+        finally:
+            connection.close()
+
+
 def prepare(path: Path) -> None:
     """Creates the database at its first start. Several processes may do this at once.
 
