@@ -8,6 +8,6 @@ from tests.servers import s3 as s3_server
 from tests.servers import toxiproxy as toxiproxy_server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared(postgresql: postgresql_server.Cluster, s3: s3_server.Server, toxiproxy: toxiproxy_server.Server) -> Shared:
     return Shared(postgresql, s3, toxiproxy)

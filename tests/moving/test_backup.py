@@ -305,12 +305,19 @@ def test_a_small_blob_that_left_its_row_stays_in_the_backup(tmp_path: Path) -> N
 @pytest.mark.anyio
 async def test_a_hold_outlasts_a_moment_without_the_database(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backups, "_RENEW_SECONDS", 0.01)
+    forget_holds(own)
     async with AwayOnce(own / "pierhead.db") as database:
         async with backups.held(database):
             await asyncio.wait_for(database.asked_again.wait(), 10)
             assert await database.read(holds.held)
 
         assert not await database.read(holds.held)
+
+
+def forget_holds(data: Path) -> None:
+    """Of those that were killed, for ten minutes."""
+    with closing(apsw.Connection(str(data / "pierhead.db"))) as connection:
+        connection.execute("DELETE FROM holds")
 
 
 class AwayOnce(SqliteDatabase):
@@ -332,8 +339,7 @@ class AwayOnce(SqliteDatabase):
 
 
 def test_nothing_is_held_back_when_it_is_over(own: Path, tmp_path: Path) -> None:
-    with closing(apsw.Connection(str(own / "pierhead.db"))) as connection:
-        connection.execute("DELETE FROM holds")  # of those that were killed, for ten minutes
+    forget_holds(own)
     done("backup", "--data", own, "--to", tmp_path / "backup")
 
     with closing(apsw.Connection(str(own / "pierhead.db"))) as connection:

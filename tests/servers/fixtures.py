@@ -1,4 +1,4 @@
-"""One of each server for a whole run, started by the first test that asks."""
+"""The servers, started by the first test that asks; but for one, a single one for a whole run."""
 
 from collections.abc import Iterator
 
@@ -35,7 +35,8 @@ def gcs() -> Iterator[gcs_server.Server]:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def toxiproxy() -> Iterator[toxiproxy_server.Server]:
+    """Not for a whole run: one that waits for a stuck connection answers nobody any more."""
     with toxiproxy_server.toxiproxy() as server:
         yield server

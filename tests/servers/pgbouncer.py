@@ -41,5 +41,6 @@ def pgbouncer(url: str, pool_size: int = 10) -> Iterator[str]:
                 pool_size=pool_size,
             )
         )
+        configuration.chmod(0o644)  # whatever the umask is
         with process.running([program, configuration], folder, lambda: process.accepts(port), unprivileged=True):
             yield f"postgresql://{server.username}@127.0.0.1:{port}{server.path}"

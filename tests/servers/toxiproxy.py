@@ -1,7 +1,7 @@
 """Toxiproxy: links that are slow, narrow, silent or cut, put between a node and what it talks to."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -70,11 +70,12 @@ class Server:
         """A way to `upstream` (host:port), gone after the block."""
         name = f"link-{free_port()}"
         asked = {"name": name, "listen": "127.0.0.1:0", "upstream": upstream, "enabled": True}
-        made = httpx.post(f"{self.api}/proxies", json=asked).raise_for_status().json()
+        made = httpx.post(f"{self.api}/proxies", json=asked, timeout=PATIENCE).raise_for_status().json()
         try:
             yield Link(f"{self.api}/proxies/{name}", made["listen"])
         finally:
-            httpx.delete(f"{self.api}/proxies/{name}").raise_for_status()
+            with suppress(httpx.ReadTimeout):  # stuck: it goes with its server
+                httpx.delete(f"{self.api}/proxies/{name}").raise_for_status()
 
 
 @contextmanager
