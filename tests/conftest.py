@@ -33,6 +33,7 @@ _TABLES = (
     "moves",
     "holds",
     "owed_marks",
+    "trash",
 )
 
 ANNOUNCED = pytest.StashKey[list[str]]()

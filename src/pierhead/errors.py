@@ -12,7 +12,8 @@ PierheadError
 ├── UploadOutOfOrder        UploadBusy
 ├── UploadUnknown · BodyTooShort · BodyTooSlow
 ├── SizeInvalid · BlobTooLarge
-├── StillNeeded
+├── PreconditionFailed
+├── StillNeeded · Pinned
 ├── Unauthenticated · AccessDenied · OpenModeRefused · TooManyRequests
 ├── Unavailable             StorageFull · StorageFailed · Busy · MetadataUnavailable · Moving · Moved
 ├── BlobMissing
@@ -144,6 +145,14 @@ class SizeInvalid(PierheadError):
 
 class StillNeeded(PierheadError):
     """a manifest of this repository needs this content; delete that manifest first"""
+
+
+class PreconditionFailed(PierheadError):
+    """the reference is not what the request expects (If-Match, If-None-Match); look again and decide anew"""
+
+
+class Pinned(PierheadError):
+    """this is pinned: nothing moves or removes it before the pin is taken off"""
 
 
 class Unauthenticated(PierheadError):

@@ -115,6 +115,7 @@ class Blob:
     digest: Digest
     size: int  # bytes
     key: str  # where its bytes are in the store, or `in_row` of its digest
+    damage: str | None = None  # what was found wrong with them; such a blob is not served, and is pushed anew
 
     @property
     def inline(self) -> bool:

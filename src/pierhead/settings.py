@@ -194,6 +194,9 @@ class ManifestSettings(Section):
     max_size: Bytes = Field(default=4 * MIB, ge=64 * KIB, le=64 * MIB, description="Largest manifest, in bytes.")
     max_references: int = Field(default=4096, ge=1, le=100_000, description="Most descriptors in one manifest.")
     allow_sparse: bool = Field(default=False, description="Accept manifests whose blobs or manifests are not here.")
+    allow_delete_needed: bool = Field(
+        default=False, description="Let clients delete blobs and manifests that a manifest of the repository needs."
+    )
 
 
 class UploadSettings(Section):
@@ -217,6 +220,42 @@ class UploadSettings(Section):
     )
     max_concurrent: int = Field(
         default=64, ge=1, le=10_000, description="Uploads that write at once per worker (bounds memory)."
+    )
+    lease_seconds: float = Field(
+        default=3600,
+        ge=1,
+        le=7 * 86400,
+        description="Who was told that a blob is there has so long to push the manifest that names it.",
+    )
+
+
+class TrashSettings(Section):
+    """What was deleted and can come back."""
+
+    keep_hours: float = Field(
+        default=24 * 14,
+        ge=0,
+        le=24 * 3660,
+        description="What was deleted can be restored for so long; a project may have its own time.",
+    )
+
+
+class UntaggedSettings(Section):
+    """Manifests that no tag points to."""
+
+    keep_hours: float | None = Field(
+        default=None,
+        ge=1,
+        le=24 * 3660,
+        description="They go to the trash after so long; unset: they stay, since clusters pin images by digest.",
+    )
+
+
+class CollectionSettings(Section):
+    """Removing blobs that no manifest needs."""
+
+    grace_hours: float = Field(
+        default=24, ge=0, le=24 * 365, description="A blob that nothing needs any more stays for so long."
     )
 
 
@@ -371,6 +410,9 @@ class Settings(Section):
     access: AccessSettings = AccessSettings()
     manifests: ManifestSettings = ManifestSettings()
     uploads: UploadSettings = UploadSettings()
+    trash: TrashSettings = TrashSettings()
+    untagged: UntaggedSettings = UntaggedSettings()
+    collection: CollectionSettings = CollectionSettings()
     database: DatabaseSettings = DatabaseSettings()
     storage: StorageSettings = StorageSettings()
     jobs: JobSettings = JobSettings()

@@ -31,6 +31,7 @@ async def test_an_event_tells_who_did_what_from_where(tx: Transaction) -> None:
         "192.0.2.1",
         "docker/29",
         "r1",
+        None,
     )
 
 

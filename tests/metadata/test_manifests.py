@@ -23,7 +23,7 @@ async def test_a_manifest_is_known_in_its_repository_only(tx: Transaction) -> No
 
     assert await manifests.by_digest(tx, OTHER, digest("text")) is None
     assert await manifests.by_tag(tx, OTHER, TagName("v1")) is None
-    assert await manifests.identify(tx, other, digest("text")) is None
+    assert await manifests.find(tx, other, digest("text")) is None
     assert await manifests.missing(tx, other, [digest("text")]) == [digest("text")]
 
 
@@ -66,7 +66,9 @@ async def test_known_bytes_can_be_read_as_another_type(tx: Transaction) -> None:
 
     await manifests.retype(tx, made, new, [layer("b")])
 
-    assert await manifests.media_type(tx, made) == "text/plain"
+    assert await manifests.find(tx, repository_id, digest("text")) == manifests.Held(
+        made, digest("text"), "text/plain", None
+    )
     assert await manifests.needing(tx, repository_id, digest("a")) is None
     assert await manifests.needing(tx, repository_id, digest("b")) == digest("text")
 

@@ -288,7 +288,7 @@ class Changing:
     async def _push(self, tx: Transaction) -> None:
         text = f"text {self._random.randrange(12)}"
         repository_id = await repositories.ensure(tx, APP)
-        if await manifests.identify(tx, repository_id, digest(text)) is None:
+        if await manifests.find(tx, repository_id, digest(text)) is None:
             blobs = [await add_blob(tx, APP, f"blob {self._random.randrange(9)}") for _ in range(2)]
             parts = [layer(text) for text in blobs]
             await add_manifest(tx, APP, text, references=parts)

@@ -7,9 +7,12 @@ import pytest
 
 from pierhead.blobs.files import FileStore
 from pierhead.metadata.sqlite.database import SqliteDatabase
+from pierhead.metadata.unreferenced import Lease
 from pierhead.models import Blob
 from pierhead.registry.blobs import Blobs
+from pierhead.registry.clock import Clock
 from pierhead.registry.contents import Contents
+from pierhead.registry.deleting import Deleting
 from pierhead.settings import StorageSettings
 from tests.contracts.blob_store import push
 
@@ -30,7 +33,8 @@ async def test_a_small_blob_is_whole_though_the_kernel_reads_it_bit_by_bit(
         return read(descriptor, [memoryview(buffers[0])[:4096]], offset, flags)
 
     async with SqliteDatabase(tmp_path / "pierhead.db") as database, FileStore(tmp_path, StorageSettings()) as store:
-        blobs = Blobs(database, store, Contents(100_000, item_max=32 * 1024))
+        contents = Contents(100_000, item_max=32 * 1024)
+        blobs = Blobs(database, store, contents, clock=Clock(database), deleting=Deleting(1), lease=Lease(60))
         blob = Blob(digest="unused", size=len(content), key=await push(store, content))  # type: ignore[arg-type]  # never looked at
         monkeypatch.setattr(os, "preadv", short)
 

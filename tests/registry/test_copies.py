@@ -175,7 +175,6 @@ async def test_a_manifest_that_is_gone_before_it_was_copied_is_told_all_the_same
     await pay(registry)
 
     assert [one["what"] for one in told(tmp_path)] == ["pushed", "deleted"]
-    assert list((tmp_path / "copies").glob("manifests/*/*")) == []
 
 
 async def test_many_are_copied_in_portions(registry: Registry, tmp_path: Path) -> None:

@@ -9,6 +9,9 @@ from pierhead.models import Blob, Digest
 async def get_blob(call: Call) -> None:
     blob = await call.face.registry.blobs.find(call.match.repository, Digest.parse(call.match.target))
     headers = _headers(blob)
+    if call.scope["method"] == "HEAD" and call.may_push:
+        # Who hears that it is there does not push it.
+        await call.face.registry.blobs.lease(call.match.repository, blob.digest)
     if matches(call.header(b"if-none-match"), blob.digest):
         await call.respond_empty(304, headers)
     elif call.scope["method"] == "HEAD":

@@ -132,6 +132,10 @@ class Call:
     def may_pull(self, repository: RepositoryName) -> bool:
         return self.face.access.allows(self.principal, "pull", repository)
 
+    @property
+    def may_push(self) -> bool:
+        return self.face.access.allows(self.principal, "push", self.match.repository)
+
     # Its body
 
     async def frame(self) -> bytes | None:

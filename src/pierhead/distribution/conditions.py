@@ -2,9 +2,12 @@
 
 import re
 
-from pierhead.errors import RangeNotSatisfiable
+from pierhead.errors import HeaderInvalid, RangeNotSatisfiable
+from pierhead.registry.preconditions import NONE, Precondition
 
 _RANGE = re.compile(rb"bytes[ \t]*=[ \t]*(\d*)-(\d*)[ \t]*", re.ASCII | re.IGNORECASE)
+# An entity-tag (RFC 9110 §8.8.3), or the asterisk.
+_VALIDATOR = re.compile(rb'\*|(W/)?"([!#-~]*)"')
 _DIGITS_MAX = 18
 
 
@@ -19,6 +22,27 @@ def matches(if_none_match: bytes | None, digest: str) -> bool:
     wanted = etag(digest.encode())
     candidates = (candidate.strip().removeprefix(b"W/") for candidate in if_none_match.split(b","))
     return any(candidate in {wanted, b"*"} for candidate in candidates)
+
+
+def precondition(if_match: bytes | None, if_none_match: bytes | None) -> Precondition:
+    """RFC 9110 §13.1.1 and §13.1.2 for what changes a tag. A weak validator never matches for If-Match."""
+    if if_match is None and if_none_match is None:
+        return NONE
+    return Precondition(_digests(if_match, weak=False), _digests(if_none_match, weak=True))
+
+
+def _digests(header: bytes | None, *, weak: bool) -> frozenset[str] | None:
+    """Those that the header lists. Raises HeaderInvalid, since what is not understood would protect nothing."""
+    if header is None:
+        return None
+    found = set()
+    for listed in header.split(b","):
+        matched = _VALIDATOR.fullmatch(listed.strip())
+        if matched is None:
+            raise HeaderInvalid('If-Match, If-None-Match: "<digest>" in quotes, a list of these, or * is expected')
+        if weak or not matched[1]:
+            found.add((matched[2] or b"*").decode("ascii"))
+    return frozenset(found)
 
 
 def selected(header: bytes | None, if_range: bytes | None, digest: str, size: int) -> tuple[int, int] | None:

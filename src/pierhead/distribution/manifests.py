@@ -7,9 +7,10 @@ digest is what clients verify. Docker, containerd, skopeo and crane all take tha
 from functools import lru_cache
 
 from pierhead.distribution.call import Call
-from pierhead.distribution.conditions import etag, matches
+from pierhead.distribution.conditions import etag, matches, precondition
 from pierhead.errors import ManifestTooLarge, ManifestUnknown, TagInvalid, TooManyTags
 from pierhead.models import Digest, TagName, parse_reference
+from pierhead.registry.preconditions import Precondition
 
 _TAGS_MAX = 100
 
@@ -52,6 +53,7 @@ async def put_manifest(call: Call) -> None:
         content,
         content_type=(call.header(b"content-type") or b"").decode("latin-1"),
         tags=tags,
+        precondition=_precondition(call),
         actor=call.actor,
     )
     headers = [
@@ -74,8 +76,13 @@ def _tags(call: Call) -> tuple[TagName, ...]:
 
 async def delete_manifest(call: Call) -> None:
     repository, reference = call.match.repository, parse_reference(call.match.target)
+    asked = _precondition(call)
     if isinstance(reference, Digest):
-        await call.face.registry.manifests.delete(repository, reference, actor=call.actor)
+        await call.face.registry.manifests.delete(repository, reference, precondition=asked, actor=call.actor)
     else:
-        await call.face.registry.tags.delete(repository, reference, actor=call.actor)
+        await call.face.registry.tags.delete(repository, reference, precondition=asked, actor=call.actor)
     await call.respond(202, [])
+
+
+def _precondition(call: Call) -> Precondition:
+    return precondition(call.header(b"if-match"), call.header(b"if-none-match"))

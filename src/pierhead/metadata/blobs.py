@@ -15,7 +15,7 @@ async def held(tx: Transaction, repository: RepositoryName, digest: Digest) -> B
           FROM repositories
           JOIN repository_blobs ON repository_blobs.repository_id = repositories.id
           JOIN blobs ON blobs.digest = repository_blobs.digest
-         WHERE repositories.name = :repository AND repository_blobs.digest = :digest
+         WHERE repositories.name = :repository AND repository_blobs.digest = :digest AND blobs.damage IS NULL
         """,
         repository=repository,
         digest=digest,
@@ -29,7 +29,7 @@ async def holders(tx: Transaction, digest: Digest, *, limit: int) -> list[Reposi
         """
         SELECT repositories.name
           FROM repository_blobs JOIN repositories ON repositories.id = repository_blobs.repository_id
-         WHERE repository_blobs.digest = :digest
+         WHERE repository_blobs.digest = :digest AND repositories.trash_id IS NULL
          LIMIT :limit
         """,
         digest=digest,
@@ -40,7 +40,7 @@ async def holders(tx: Transaction, digest: Digest, *, limit: int) -> list[Reposi
 
 async def stored(tx: Transaction, digest: Digest) -> Blob | None:
     """The blob, whoever holds it."""
-    row = await tx.fetch_one("SELECT size, key FROM blobs WHERE digest = :digest", digest=digest)
+    row = await tx.fetch_one("SELECT size, key, damage FROM blobs WHERE digest = :digest", digest=digest)
     return Blob(digest, *row) if row else None
 
 
@@ -51,14 +51,14 @@ async def content(tx: Transaction, digest: Digest) -> bytes | None:
 
 
 async def put(tx: Transaction, blob: Blob, *, content: bytes | None = None) -> None:
-    """Adds a blob, or points its digest to other bytes and dooms those that it had.
+    """Adds a blob, or points its digest to other bytes, dooms those that it had and forgets what was wrong with them.
 
     `content` is given for one whose bytes shall be beside its row.
     """
     await tx.execute(
         """
-        INSERT INTO doomed_keys (key, doomed_at)
-        SELECT key, clock_us() FROM blobs WHERE digest = :digest AND key <> :in_row
+        INSERT INTO doomed_keys (key, digest, doomed_at)
+        SELECT key, digest, clock_us() FROM blobs WHERE digest = :digest AND key <> :in_row
             ON CONFLICT (key) DO NOTHING
         """,
         digest=blob.digest,
@@ -67,7 +67,7 @@ async def put(tx: Transaction, blob: Blob, *, content: bytes | None = None) -> N
     await tx.execute(
         """
         INSERT INTO blobs (digest, size, key, created_at) VALUES (:digest, :size, :key, clock_us())
-            ON CONFLICT (digest) DO UPDATE SET size = excluded.size, key = excluded.key
+            ON CONFLICT (digest) DO UPDATE SET size = excluded.size, key = excluded.key, damage = NULL
         """,
         digest=blob.digest,
         size=blob.size,
@@ -108,6 +108,9 @@ async def release(tx: Transaction, repository_id: int, digest: Digest) -> bool:
 
 
 async def missing(tx: Transaction, repository_id: int, digests: Iterable[Digest]) -> list[Digest]:
-    """Which of these the repository does not hold."""
-    sql = "SELECT digest FROM repository_blobs WHERE repository_id = :repository_id AND digest IN"
+    """Which of these the repository does not hold, or only damaged."""
+    sql = """
+        SELECT repository_blobs.digest
+          FROM repository_blobs JOIN blobs ON blobs.digest = repository_blobs.digest
+         WHERE blobs.damage IS NULL AND repository_id = :repository_id AND repository_blobs.digest IN"""
     return await absent(tx, sql, digests, repository_id=repository_id)

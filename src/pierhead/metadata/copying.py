@@ -35,20 +35,43 @@ class Table:
 
 # A row refers to rows of tables before its own.
 TABLES = (
-    Table("projects", ("id",), ("name", "created_at")),
-    Table("repositories", ("id",), ("project_id", "name", "created_at")),
-    Table("blobs", ("digest",), ("size", "key", "created_at"), own=("key",)),
+    Table("projects", ("id",), ("name", "created_at", "trash_id", "trash_seconds")),
+    Table("repositories", ("id",), ("project_id", "name", "created_at", "trash_id")),
+    Table(
+        "trash",
+        ("id",),
+        ("kind", "project_id", "repository_id", "name", "tag", "digest", "deleted_at", "goes_at", "actor"),
+    ),
+    Table("blobs", ("digest",), ("size", "key", "created_at", "damage"), own=("key", "damage")),
     Table("blob_contents", ("digest",), ("content",)),
     Table("repository_blobs", ("repository_id", "digest"), ("created_at",)),
+    Table("unreferenced_blobs", ("repository_id", "digest"), ("since", "leased_until")),
     Table("manifest_contents", ("digest",), ("content",)),
     Table(
         "manifests",
         ("id",),
-        ("repository_id", "digest", "media_type", "size", "subject", "artifact_type", "annotations", "pushed_at"),
+        (
+            "repository_id",
+            "digest",
+            "media_type",
+            "size",
+            "subject",
+            "artifact_type",
+            "annotations",
+            "pushed_at",
+            "trash_id",
+            "untagged_at",
+        ),
         identity=("repository_id", "digest"),
     ),
     Table("manifest_references", ("manifest_id", "digest"), ("kind",)),
     Table("tags", ("repository_id", "name"), ("manifest_id", "moved_at")),
+    Table("trash_tags", ("trash_id", "name"), ("repository_id", "manifest_id")),
+    Table(
+        "pins",
+        ("id",),
+        ("repository_id", "tag", "digest", "reason", "actor", "made_at", "until"),
+    ),
     Table(
         "events",
         ("id",),
@@ -64,6 +87,7 @@ TABLES = (
             "address",
             "agent",
             "request_id",
+            "reason",
         ),
     ),
     Table("tag_history", ("id",), ("repository_id", "name", "action", "before", "after", "event_id")),
@@ -153,8 +177,8 @@ async def count(tx: Transaction, table: Table) -> int:
 
 
 _DOOM = """
-INSERT INTO doomed_keys (key, doomed_at)
-SELECT key, clock_us() FROM blobs WHERE digest = :digest AND key NOT LIKE 'row:%' AND key NOT LIKE 'pending:%'
+INSERT INTO doomed_keys (key, digest, doomed_at)
+SELECT key, digest, clock_us() FROM blobs WHERE digest = :digest AND key NOT LIKE 'row:%' AND key NOT LIKE 'pending:%'
     ON CONFLICT (key) DO NOTHING
 """
 

@@ -5,7 +5,22 @@ from typing import Literal
 from pierhead.metadata.database import Transaction
 from pierhead.models import Actor, Digest, TagName
 
-Action = Literal["manifest.pushed", "manifest.deleted", "tag.deleted", "blob.pushed", "blob.mounted", "blob.deleted"]
+Action = Literal[
+    "manifest.pushed",
+    "manifest.deleted",
+    "manifest.restored",
+    "manifest.purged",
+    "tag.moved",
+    "tag.deleted",
+    "tag.restored",
+    "tag.purged",
+    "repository.deleted",
+    "repository.restored",
+    "repository.purged",
+    "blob.pushed",
+    "blob.mounted",
+    "blob.deleted",
+]
 
 
 async def record(
@@ -17,15 +32,16 @@ async def record(
     tag: TagName | None = None,
     before: Digest | None = None,
     after: Digest | None = None,
+    reason: str | None = None,
 ) -> int:
     """Writes an event and returns its id."""
     row = await tx.fetch_one(
         """
         INSERT INTO events
-               (at, action, repository_id, tag, before, after, actor, credential, address, agent, request_id)
+               (at, action, repository_id, tag, before, after, actor, credential, address, agent, request_id, reason)
         VALUES
                (clock_us(), :action, :repository_id, :tag, :before, :after, :actor, :credential, :address, :agent,
-               :request_id)
+               :request_id, :reason)
         RETURNING id
         """,
         action=action,
@@ -38,6 +54,7 @@ async def record(
         address=actor.address,
         agent=actor.agent,
         request_id=actor.request_id,
+        reason=reason,
     )
     assert row is not None  # noqa: S101  an INSERT that returns has a row
     made: int = row[0]

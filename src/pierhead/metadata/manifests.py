@@ -19,6 +19,20 @@ class NewManifest:
     annotations: str | None  # JSON, kept where there is a subject
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A manifest's row in its repository."""
+
+    id: int
+    digest: Digest
+    media_type: str
+    trash_id: int | None  # None where it is not in the trash
+
+    @property
+    def live(self) -> bool:
+        return self.trash_id is None
+
+
 async def by_tag(tx: Transaction, repository: RepositoryName, tag: TagName) -> Manifest | None:
     row = await tx.fetch_one(
         """
@@ -40,7 +54,7 @@ async def by_digest(tx: Transaction, repository: RepositoryName, digest: Digest)
         SELECT manifests.media_type, manifests.size
           FROM repositories
           JOIN manifests ON manifests.repository_id = repositories.id
-         WHERE repositories.name = :repository AND manifests.digest = :digest
+         WHERE repositories.name = :repository AND manifests.digest = :digest AND manifests.trash_id IS NULL
         """,
         repository=repository,
         digest=digest,
@@ -48,19 +62,14 @@ async def by_digest(tx: Transaction, repository: RepositoryName, digest: Digest)
     return Manifest(digest, *row) if row else None
 
 
-async def identify(tx: Transaction, repository_id: int, digest: Digest) -> int | None:
-    """The id of a manifest in a repository."""
+async def find(tx: Transaction, repository_id: int, digest: Digest) -> Held | None:
+    """A manifest in a repository, one in the trash too."""
     row = await tx.fetch_one(
-        "SELECT id FROM manifests WHERE repository_id = :repository_id AND digest = :digest",
+        "SELECT id, media_type, trash_id FROM manifests WHERE repository_id = :repository_id AND digest = :digest",
         repository_id=repository_id,
         digest=digest,
     )
-    return row[0] if row else None
-
-
-async def media_type(tx: Transaction, manifest_id: int) -> str | None:
-    row = await tx.fetch_one("SELECT media_type FROM manifests WHERE id = :id", id=manifest_id)
-    return row[0] if row else None
+    return Held(row[0], digest, row[1], row[2]) if row else None
 
 
 async def content(tx: Transaction, digest: Digest) -> bytes | None:
@@ -76,12 +85,14 @@ async def keep_content(tx: Transaction, digest: Digest, body: bytes) -> None:
     )
 
 
-async def add(tx: Transaction, new: NewManifest, references: Iterable[Descriptor]) -> int:
-    """Adds a manifest with what it refers to, and returns its id."""
+async def add(tx: Transaction, new: NewManifest, references: Iterable[Descriptor], *, tagged: bool = False) -> int:
+    """Adds a manifest with what it refers to, and returns its id; `tagged` where a tag is pointed to it next."""
     row = await tx.fetch_one(
         """
-        INSERT INTO manifests (repository_id, digest, media_type, size, subject, artifact_type, annotations, pushed_at)
-        VALUES (:repository_id, :digest, :media_type, :size, :subject, :artifact_type, :annotations, clock_us())
+        INSERT INTO manifests (repository_id, digest, media_type, size, subject, artifact_type, annotations,
+                               pushed_at, untagged_at)
+        VALUES (:repository_id, :digest, :media_type, :size, :subject, :artifact_type, :annotations,
+                clock_us(), CASE WHEN :tagged = 0 THEN clock_us() END)
         RETURNING id
         """,
         repository_id=new.repository_id,
@@ -91,6 +102,7 @@ async def add(tx: Transaction, new: NewManifest, references: Iterable[Descriptor
         subject=new.subject,
         artifact_type=new.artifact_type,
         annotations=new.annotations,
+        tagged=int(tagged),
     )
     assert row is not None  # noqa: S101  an INSERT that returns has a row
     made: int = row[0]
@@ -125,6 +137,19 @@ async def _refer(tx: Transaction, manifest_id: int, references: Iterable[Descrip
     )
 
 
+async def throw_away(tx: Transaction, manifest_ids: Iterable[int], trash_id: int) -> None:
+    """Puts manifests into the trash: they keep their rows, and what they refer to."""
+    await tx.execute_many(
+        "UPDATE manifests SET trash_id = :trash_id WHERE id = :id",
+        [{"id": manifest_id, "trash_id": trash_id} for manifest_id in manifest_ids],
+    )
+
+
+async def take_back(tx: Transaction, manifest_id: int) -> None:
+    """Takes a manifest out of the trash."""
+    await tx.execute("UPDATE manifests SET trash_id = NULL WHERE id = :id", id=manifest_id)
+
+
 async def remove(tx: Transaction, manifest_id: int, digest: Digest) -> None:
     """Removes a manifest from its repository, and its bytes where no other repository has it."""
     await tx.execute("DELETE FROM manifests WHERE id = :id", id=manifest_id)
@@ -138,12 +163,13 @@ async def remove(tx: Transaction, manifest_id: int, digest: Digest) -> None:
 
 
 async def needing(tx: Transaction, repository_id: int, digest: Digest) -> Digest | None:
-    """A manifest of the repository that refers to this digest."""
+    """A manifest of the repository, not one in the trash, that refers to this digest."""
     row = await tx.fetch_one(
         """
         SELECT manifests.digest
           FROM manifest_references JOIN manifests ON manifests.id = manifest_references.manifest_id
          WHERE manifest_references.digest = :digest AND manifests.repository_id = :repository_id
+           AND manifests.trash_id IS NULL
          LIMIT 1
         """,
         digest=digest,
@@ -152,7 +178,50 @@ async def needing(tx: Transaction, repository_id: int, digest: Digest) -> Digest
     return Digest(row[0]) if row else None
 
 
+async def children(tx: Transaction, manifest_id: int) -> list[Held]:
+    """The manifests of an index that the repository holds, those in the trash too."""
+    rows = await tx.fetch_all(
+        """
+        SELECT child.id, child.digest, child.media_type, child.trash_id
+          FROM manifests AS parent
+          JOIN manifest_references ON manifest_references.manifest_id = parent.id
+          JOIN manifests AS child
+            ON child.repository_id = parent.repository_id AND child.digest = manifest_references.digest
+         WHERE parent.id = :manifest_id
+        """,
+        manifest_id=manifest_id,
+    )
+    return [Held(row[0], Digest(row[1]), row[2], row[3]) for row in rows]
+
+
+async def parents(tx: Transaction, repository_id: int, digest: Digest) -> list[Held]:
+    """The manifests of a repository that refer to a digest, those in the trash too."""
+    rows = await tx.fetch_all(
+        """
+        SELECT manifests.id, manifests.digest, manifests.media_type, manifests.trash_id
+          FROM manifest_references JOIN manifests ON manifests.id = manifest_references.manifest_id
+         WHERE manifest_references.digest = :digest AND manifests.repository_id = :repository_id
+        """,
+        digest=digest,
+        repository_id=repository_id,
+    )
+    return [Held(row[0], Digest(row[1]), row[2], row[3]) for row in rows]
+
+
+async def referrers(tx: Transaction, repository_id: int, subject: Digest) -> list[Held]:
+    """The manifests of a repository that name a subject, those in the trash too."""
+    rows = await tx.fetch_all(
+        """
+        SELECT id, digest, media_type, trash_id FROM manifests
+         WHERE repository_id = :repository_id AND subject = :subject
+        """,
+        repository_id=repository_id,
+        subject=subject,
+    )
+    return [Held(row[0], Digest(row[1]), row[2], row[3]) for row in rows]
+
+
 async def missing(tx: Transaction, repository_id: int, digests: Iterable[Digest]) -> list[Digest]:
     """Which of these manifests the repository does not hold."""
-    sql = "SELECT digest FROM manifests WHERE repository_id = :repository_id AND digest IN"
+    sql = "SELECT digest FROM manifests WHERE repository_id = :repository_id AND trash_id IS NULL AND digest IN"
     return await absent(tx, sql, digests, repository_id=repository_id)

@@ -31,6 +31,7 @@ async def after(
          WHERE repositories.name = :repository
            AND manifests.subject = :subject
            AND manifests.digest > :position
+           AND manifests.trash_id IS NULL
            AND (CAST(:artifact_type AS TEXT) IS NULL OR manifests.artifact_type = :artifact_type)
          ORDER BY manifests.digest
          LIMIT :limit
@@ -54,6 +55,7 @@ async def names(tx: Transaction, repository: RepositoryName, subject: Digest, di
          WHERE repositories.name = :repository
            AND manifests.subject = :subject
            AND manifests.digest = :digest
+           AND manifests.trash_id IS NULL
         """,
         repository=repository,
         subject=subject,

@@ -1,7 +1,10 @@
 """Rows of projects and repositories."""
 
+from pierhead.errors import Busy
 from pierhead.metadata.database import Transaction
 from pierhead.models import RepositoryName
+
+_TRIES = 3
 
 
 async def identify(tx: Transaction, name: RepositoryName) -> int | None:
@@ -12,9 +15,16 @@ async def identify(tx: Transaction, name: RepositoryName) -> int | None:
 
 async def ensure(tx: Transaction, name: RepositoryName) -> int:
     """The id of a repository, made with its project where they are missing."""
-    found = await identify(tx, name)
-    if found is not None:
-        return found
+    for _ in range(_TRIES):
+        found = await identify(tx, name)
+        if found is not None:
+            return found
+        await _make(tx, name)
+    raise Busy(f"{name} is being deleted")
+
+
+async def _make(tx: Transaction, name: RepositoryName) -> None:
+    """Makes a repository, unless its project is deleted meanwhile, and gives its name back."""
     await tx.execute(
         "INSERT INTO projects (name, created_at) VALUES (:name, clock_us()) ON CONFLICT (name) DO NOTHING",
         name=name.project,
@@ -22,15 +32,12 @@ async def ensure(tx: Transaction, name: RepositoryName) -> int:
     await tx.execute(
         """
         INSERT INTO repositories (project_id, name, created_at)
-        SELECT id, :name, clock_us() FROM projects WHERE name = :project
+        SELECT id, :name, clock_us() FROM projects WHERE name = :project /*! FOR SHARE */
             ON CONFLICT (name) DO NOTHING
         """,
         name=name,
         project=name.project,
     )
-    made = await identify(tx, name)
-    assert made is not None  # noqa: S101  it was inserted in this very transaction
-    return made
 
 
 async def names_after(tx: Transaction, after: str, *, limit: int) -> list[RepositoryName]:
@@ -40,7 +47,9 @@ async def names_after(tx: Transaction, after: str, *, limit: int) -> list[Reposi
         SELECT name
           FROM repositories
          WHERE name > :after
-           AND EXISTS (SELECT 1 FROM manifests WHERE manifests.repository_id = repositories.id)
+           AND trash_id IS NULL
+           AND EXISTS (SELECT 1 FROM manifests WHERE manifests.repository_id = repositories.id
+                                                 AND manifests.trash_id IS NULL)
          ORDER BY name
          LIMIT :limit
         """,

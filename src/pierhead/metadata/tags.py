@@ -13,7 +13,7 @@ class Move:
 
     repository_id: int
     name: TagName
-    action: Literal["created", "moved", "deleted"]
+    action: Literal["created", "moved", "deleted", "restored", "expired"]
     before: Digest | None
     after: Digest | None
     event_id: int
@@ -59,6 +59,7 @@ async def of_manifest(tx: Transaction, manifest_id: int) -> list[TagName]:
 
 
 async def point(tx: Transaction, repository_id: int, name: TagName, manifest_id: int) -> None:
+    """Points a tag to a manifest that is not in the trash."""
     await tx.execute(
         """
         INSERT INTO tags (repository_id, name, manifest_id, moved_at)
@@ -69,6 +70,26 @@ async def point(tx: Transaction, repository_id: int, name: TagName, manifest_id:
         repository_id=repository_id,
         name=name,
         manifest_id=manifest_id,
+    )
+
+
+async def tagged(tx: Transaction, manifest_id: int) -> None:
+    """A tag points to a manifest that may have had none."""
+    await tx.execute(
+        "UPDATE manifests SET untagged_at = NULL WHERE id = :id AND untagged_at IS NOT NULL", id=manifest_id
+    )
+
+
+async def left(tx: Transaction, repository_id: int, digest: Digest) -> None:
+    """A tag points no more to a manifest, which may have none left."""
+    await tx.execute(
+        """
+        UPDATE manifests SET untagged_at = clock_us()
+         WHERE repository_id = :repository_id AND digest = :digest
+           AND NOT EXISTS (SELECT 1 FROM tags WHERE tags.manifest_id = manifests.id)
+        """,
+        repository_id=repository_id,
+        digest=digest,
     )
 
 

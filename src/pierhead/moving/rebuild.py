@@ -13,8 +13,9 @@ from functools import partial
 from pierhead.blobs.store import Kept, Lists, TellsCopies
 from pierhead.errors import ConfigurationError, PierheadError
 from pierhead.metadata import blobs as blob_rows
-from pierhead.metadata import copying, moves, repositories
+from pierhead.metadata import copying, moves, repositories, unreferenced
 from pierhead.metadata.database import Transaction
+from pierhead.metadata.unreferenced import Lease
 from pierhead.models import HEX_LENGTHS, Actor, Blob, Digest, RepositoryName, TagName, in_row
 from pierhead.moving.faults import digest_under
 from pierhead.moving.history import History
@@ -24,6 +25,7 @@ from pierhead.moving.rows import is_of
 from pierhead.moving.side import Side
 from pierhead.registry import documents
 from pierhead.registry.contents import Contents
+from pierhead.registry.deleting import Deleting
 from pierhead.registry.manifests import Manifests
 from pierhead.settings import ManifestSettings
 
@@ -34,6 +36,8 @@ _READS_AT_ONCE = 16
 _TOLD_MAX = 1000
 # What was accepted once is not refused now.
 _SETTINGS = ManifestSettings(allow_sparse=True, max_size=64 * 1024 * 1024, max_references=100_000)
+_LEASE = Lease(3600)
+_DELETING = Deleting(keep_hours=0)  # nothing is deleted here
 
 
 @dataclass(slots=True)
@@ -53,7 +57,7 @@ class Rebuilding:
         self._side = side
         self._progress = progress
         self._read = read
-        self._manifests = Manifests(side.database, Contents(0, item_max=0), _SETTINGS)
+        self._manifests = Manifests(side.database, Contents(0, item_max=0), _SETTINGS, deleting=_DELETING, lease=_LEASE)
         self._rebuilt = Rebuilt()
 
     async def run(self) -> Rebuilt:
@@ -154,6 +158,7 @@ async def _hold(tx: Transaction, repository: RepositoryName, parts: list[Digest]
     for digest in parts:
         if await blob_rows.stored(tx, digest) is not None:
             await blob_rows.hold(tx, repository_id, digest)
+            await unreferenced.note(tx, repository_id, digest, lease=_LEASE)
 
 
 def _digest_of(name: str) -> Digest:

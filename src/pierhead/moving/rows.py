@@ -157,5 +157,5 @@ def _arriving(table: Table, row: Row) -> Row:
     """A blob's row as it is written before its bytes are there."""
     if table is not BLOBS:
         return row
-    digest, size, key, created_at = row
-    return digest, size, key if key == in_row(digest) else f"{PENDING}{digest}", created_at
+    digest, size, key, created_at, _ = row
+    return digest, size, key if key == in_row(digest) else f"{PENDING}{digest}", created_at, None

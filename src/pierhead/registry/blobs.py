@@ -3,12 +3,16 @@
 from collections.abc import Callable
 
 from pierhead.blobs.store import BlobStore, Reader, SignsUrls
-from pierhead.errors import BlobMissing, BlobUnknown, RepositoryUnknown, StillNeeded
+from pierhead.errors import BlobMissing, BlobUnknown, RepositoryUnknown
 from pierhead.metadata import blobs as rows
-from pierhead.metadata import events, locks, manifests, repositories
+from pierhead.metadata import events, locks, repositories, unreferenced
 from pierhead.metadata.database import Database, Transaction
+from pierhead.metadata.unreferenced import Lease
 from pierhead.models import Actor, Blob, Digest, RepositoryName
+from pierhead.registry import holding
+from pierhead.registry.clock import Clock
 from pierhead.registry.contents import Contents
+from pierhead.registry.deleting import Deleting
 from pierhead.registry.stale import Stale
 
 # How many holders of a blob are looked at for one that the caller may pull from.
@@ -16,8 +20,21 @@ _SOURCES_MAX = 100
 
 
 class Blobs:
-    def __init__(self, database: Database, store: BlobStore, contents: Contents, stale: Stale | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        store: BlobStore,
+        contents: Contents,
+        stale: Stale | None = None,
+        *,
+        clock: Clock,
+        deleting: Deleting,
+        lease: Lease,
+    ) -> None:
         self._database = database
+        self._clock = clock
+        self._deleting = deleting
+        self._lease = lease
         self._recall = (stale or database).recall
         self._store = store
         self._contents = contents
@@ -28,6 +45,28 @@ class Blobs:
         if found is None:
             raise BlobUnknown(digest)
         return found
+
+    async def lease(self, repository: RepositoryName, digest: Digest) -> None:
+        """Lets a client that was told of a blob count on it until it pushes the manifest that names it.
+
+        A blob that is referenced needs no lease, and one that has more than half of it left is not written.
+        Raises BlobUnknown where it went meanwhile.
+        """
+        until = await self._database.recall(("lease", repository, digest), lambda tx: _leased(tx, repository, digest))
+        if until is None:
+            return
+        await self._clock.look_now_and_then()
+        if until - self._clock.now() >= self._lease.microseconds // 2:
+            return
+
+        async def renew(tx: Transaction) -> None:
+            await tx.lock(locks.blob(digest, shared=True))
+            repository_id = await repositories.identify(tx, repository)
+            if repository_id is None or await rows.held(tx, repository, digest) is None:
+                raise BlobUnknown(digest)
+            await unreferenced.renew(tx, repository_id, digest, lease=self._lease)
+
+        await self._database.write(renew)
 
     async def content(self, blob: Blob) -> bytes | None:
         """All bytes of a small blob; None where it is too large to be kept in memory."""
@@ -80,27 +119,39 @@ class Blobs:
             sources = [source] if source else await rows.holders(tx, digest, limit=_SOURCES_MAX)
             for candidate in sources:
                 if may_pull(candidate) and await rows.held(tx, candidate, digest):
-                    repository_id = await repositories.ensure(tx, repository)
-                    if await rows.hold(tx, repository_id, digest):
-                        await events.record(tx, "blob.mounted", repository_id, actor, after=digest)
+                    await holding.hold(tx, repository, digest, actor, action="blob.mounted", lease=self._lease)
                     return True
             return False
 
         return await self._database.write(mount)
 
     async def delete(self, repository: RepositoryName, digest: Digest, *, actor: Actor) -> None:
-        """Raises RepositoryUnknown, BlobUnknown, StillNeeded where a manifest of the repository needs it."""
+        """Lets the repository hold a blob no more. What the trash needs keeps its bytes, and comes back with it.
+
+        Raises RepositoryUnknown, BlobUnknown, StillNeeded where a manifest of the repository needs it, Pinned.
+        """
 
         async def delete(tx: Transaction) -> None:
-            await tx.lock(locks.repository(repository))
+            await tx.lock(locks.blob(digest, shared=True), locks.repository(repository))
             repository_id = await repositories.identify(tx, repository)
             if repository_id is None:
                 raise RepositoryUnknown(repository)
-            needing = await manifests.needing(tx, repository_id, digest)
-            if needing is not None and await rows.held(tx, repository, digest):
-                raise StillNeeded(f"{digest} is part of {needing}")
+            if await rows.held(tx, repository, digest):
+                await self._deleting.require_unneeded(tx, repository_id, digest)
             if not await rows.release(tx, repository_id, digest):
                 raise BlobUnknown(digest)
+            await unreferenced.note(tx, repository_id, digest, lease=self._lease)
             await events.record(tx, "blob.deleted", repository_id, actor, before=digest)
 
         await self._database.write(delete)
+
+
+async def _leased(tx: Transaction, repository: RepositoryName, digest: Digest) -> int | None:
+    """Until when a blob is leased that no manifest needs; None where it needs no lease."""
+    repository_id = await repositories.identify(tx, repository)
+    if repository_id is None:
+        return None
+    until = await unreferenced.leased_until(tx, repository_id, digest)
+    if until is None or await unreferenced.is_referenced(tx, repository_id, digest):
+        return None
+    return until

@@ -1,11 +1,14 @@
 """What a finished upload changes: the blob's bytes, who holds it, and what its session became."""
 
+from typing import Literal
+
 from pierhead.blobs.store import BlobStore
 from pierhead.errors import BlobMissing, UploadOutOfOrder, UploadUnknown
 from pierhead.metadata import blobs as blob_rows
-from pierhead.metadata import copies, events, repositories
+from pierhead.metadata import copies, events, repositories, unreferenced
 from pierhead.metadata import uploads as rows
 from pierhead.metadata.database import Transaction
+from pierhead.metadata.unreferenced import Lease
 from pierhead.models import Actor, Blob, Digest, RepositoryName, Upload
 
 
@@ -15,10 +18,22 @@ async def put(tx: Transaction, blob: Blob, content: bytes | None, *, copied: boo
         await copies.owe(tx, "blob", blob.digest)
 
 
-async def hold(tx: Transaction, repository: RepositoryName, digest: Digest, actor: Actor) -> None:
+async def hold(
+    tx: Transaction,
+    repository: RepositoryName,
+    digest: Digest,
+    actor: Actor,
+    *,
+    action: Literal["blob.pushed", "blob.mounted"] = "blob.pushed",
+    lease: Lease,
+) -> None:
+    """Lets a repository hold a blob, at least until the end of a lease. The blob is locked."""
     repository_id = await repositories.ensure(tx, repository)
     if await blob_rows.hold(tx, repository_id, digest):
-        await events.record(tx, "blob.pushed", repository_id, actor, after=digest)
+        await unreferenced.note(tx, repository_id, digest, lease=lease)
+        await events.record(tx, action, repository_id, actor, after=digest)
+    else:
+        await unreferenced.renew(tx, repository_id, digest, lease=lease)
 
 
 async def finish(tx: Transaction, upload: Upload, digest: Digest) -> None:
@@ -37,7 +52,9 @@ async def finish(tx: Transaction, upload: Upload, digest: Digest) -> None:
 
 
 async def is_sound(store: BlobStore, blob: Blob) -> bool:
-    """Whether bytes of the right length are under the key. They were synced before the row was."""
+    """Whether bytes of the right length are under the key, and nobody found them wrong. They were synced first."""
+    if blob.damage is not None:
+        return False
     if blob.inline:
         return True
     try:

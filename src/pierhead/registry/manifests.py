@@ -11,17 +11,19 @@ from pierhead.errors import (
     ManifestTooLarge,
     ManifestUnknown,
     RepositoryUnknown,
-    StillNeeded,
 )
 from pierhead.metadata import blobs as blob_rows
-from pierhead.metadata import copies, events, locks, repositories
+from pierhead.metadata import copies, events, locks, pins, repositories, unreferenced
 from pierhead.metadata import manifests as rows
 from pierhead.metadata import tags as tag_rows
 from pierhead.metadata.database import Database, Transaction
+from pierhead.metadata.unreferenced import Lease
 from pierhead.models import Actor, Digest, Manifest, RepositoryName, TagName
-from pierhead.registry import documents
+from pierhead.registry import documents, preconditions
 from pierhead.registry.contents import Contents
+from pierhead.registry.deleting import Deleting, pinned
 from pierhead.registry.documents import Document
+from pierhead.registry.preconditions import Precondition
 from pierhead.registry.stale import Stale
 from pierhead.settings import ManifestSettings
 
@@ -43,13 +45,15 @@ class Manifests:
         settings: ManifestSettings,
         stale: Stale | None = None,
         *,
-        copied: bool = False,
+        deleting: Deleting,
+        lease: Lease,
     ) -> None:
         self._database = database
         self._recall = (stale or database).recall
         self._contents = contents
         self._settings = settings
-        self._copied = copied
+        self._deleting = deleting
+        self._lease = lease
 
     async def find(self, repository: RepositoryName, reference: Digest | TagName) -> Manifest:
         """Raises RepositoryUnknown, ManifestUnknown."""
@@ -84,11 +88,14 @@ class Manifests:
         *,
         content_type: str,
         tags: tuple[TagName, ...] = (),
+        precondition: Precondition = preconditions.NONE,
         actor: Actor,
     ) -> Pushed:
         """Adds a manifest and points `reference` (where it is a tag) and `tags` to it, all or nothing.
 
-        Raises ManifestTooLarge, ManifestInvalid, ManifestPartUnknown, DigestMismatch.
+        The precondition is about each of these tags, or where there is none about the manifest. One that is in the
+        trash comes back. Raises ManifestTooLarge, ManifestInvalid, ManifestPartUnknown, DigestMismatch,
+        PreconditionFailed, Pinned.
         """
         if len(content) > self._settings.max_size:
             raise ManifestTooLarge(f"{len(content)} bytes, at most {self._settings.max_size} are allowed")
@@ -102,14 +109,17 @@ class Manifests:
                 raise DigestMismatch(f"{reference} was given, the content has {digest}")
         else:
             tags = (reference, *tags)
+        tags = tuple(dict.fromkeys(tags))
 
         async def push(tx: Transaction) -> None:
             moving = [locks.tag(repository, tag) for tag in tags]
             await tx.lock(locks.manifest(digest), locks.repository(repository, shared=True), *moving)
             repository_id = await repositories.ensure(tx, repository)
-            manifest_id, added = await self._add(tx, repository_id, digest, content, document)
-            moved = await _point(tx, repository_id, manifest_id, digest, tags=tuple(dict.fromkeys(tags)), actor=actor)
-            if self._copied:
+            if precondition != preconditions.NONE:
+                await _require(tx, repository_id, precondition, digest, tags)
+            manifest_id, added = await self._add(tx, repository_id, digest, content, document, tagged=bool(tags))
+            moved = await _point(tx, repository_id, manifest_id, digest, tags=tags, actor=actor)
+            if self._deleting.copied:
                 for tag in moved or [None] * added:
                     media_type = document.media_type
                     await copies.owe(tx, "pushed", digest, repository=repository, tag=tag, media_type=media_type)
@@ -117,30 +127,30 @@ class Manifests:
         await self._database.write(push)
         return Pushed(digest, document.subject)
 
-    async def delete(self, repository: RepositoryName, digest: Digest, *, actor: Actor) -> None:
-        """Deletes a manifest and the tags that point to it.
+    async def delete(
+        self,
+        repository: RepositoryName,
+        digest: Digest,
+        *,
+        precondition: Precondition = preconditions.NONE,
+        actor: Actor,
+    ) -> None:
+        """Puts a manifest into the trash, with the tags that point to it and what belongs to it.
 
-        Raises ManifestUnknown, StillNeeded where an index of the repository lists it.
+        Raises RepositoryUnknown, ManifestUnknown, StillNeeded where an index of the repository lists it, Pinned,
+        PreconditionFailed.
         """
 
         async def delete(tx: Transaction) -> None:
-            await tx.lock(locks.manifest(digest), locks.repository(repository))
+            await tx.lock(locks.repository(repository))
             repository_id = await repositories.identify(tx, repository)
             if repository_id is None:
                 raise RepositoryUnknown(repository)
-            manifest_id = await rows.identify(tx, repository_id, digest)
-            if manifest_id is None:
+            manifest = await rows.find(tx, repository_id, digest)
+            if manifest is None or not manifest.live:
                 raise ManifestUnknown(digest)
-            needing = await rows.needing(tx, repository_id, digest)
-            if needing is not None:
-                raise StillNeeded(f"{digest} is part of {needing}")
-            event_id = await events.record(tx, "manifest.deleted", repository_id, actor, before=digest)
-            for tag in await tag_rows.of_manifest(tx, manifest_id):
-                await tag_rows.remove(tx, repository_id, tag)
-                await tag_rows.remember(tx, tag_rows.Move(repository_id, tag, "deleted", digest, None, event_id))
-            await rows.remove(tx, manifest_id, digest)
-            if self._copied:
-                await copies.owe(tx, "deleted", digest, repository=repository)
+            precondition.require(digest)
+            await self._deleting.manifest(tx, repository, repository_id, manifest, actor=actor)
 
         await self._database.write(delete)
 
@@ -149,20 +159,24 @@ class Manifests:
         return Digest(f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"), document
 
     async def _add(
-        self, tx: Transaction, repository_id: int, digest: Digest, content: bytes, document: Document
+        self, tx: Transaction, repository_id: int, digest: Digest, content: bytes, document: Document, *, tagged: bool
     ) -> tuple[int, bool]:
         """The id of the manifest in the repository, and whether it is new there or is read as another type."""
         new = _row(repository_id, digest, content, document)
-        known = await rows.identify(tx, repository_id, digest)
-        if known is not None and await rows.media_type(tx, known) == document.media_type:
-            return known, False
+        known = await rows.find(tx, repository_id, digest)
+        if known is not None and known.live and known.media_type == document.media_type:
+            return known.id, False
         if not self._settings.allow_sparse:
             await _require_parts(tx, repository_id, document)
-        if known is not None:
-            await rows.retype(tx, known, new, document.references)
-            return known, True
-        await rows.keep_content(tx, digest, content)
-        return await rows.add(tx, new, document.references), True
+        if known is None:
+            await rows.keep_content(tx, digest, content)
+            return await rows.add(tx, new, document.references, tagged=tagged), True
+        if known.media_type != document.media_type:
+            await unreferenced.note_parts(tx, known.id, lease=self._lease)
+            await rows.retype(tx, known.id, new, document.references)
+        if not known.live:
+            await rows.take_back(tx, known.id)
+        return known.id, True
 
 
 def _row(repository_id: int, digest: Digest, content: bytes, document: Document) -> rows.NewManifest:
@@ -187,10 +201,21 @@ async def _require_parts(tx: Transaction, repository_id: int, document: Document
         raise ManifestPartUnknown([str(digest) for digest in missing])
 
 
+async def _require(
+    tx: Transaction, repository_id: int, precondition: Precondition, digest: Digest, tags: tuple[TagName, ...]
+) -> None:
+    """Raises PreconditionFailed."""
+    for tag in tags:
+        precondition.require(await tag_rows.target(tx, repository_id, tag), digest)
+    if not tags:
+        held = await rows.find(tx, repository_id, digest)
+        precondition.require(digest if held and held.live else None, digest)
+
+
 async def _point(
     tx: Transaction, repository_id: int, manifest_id: int, digest: Digest, *, tags: tuple[TagName, ...], actor: Actor
 ) -> list[TagName | None]:
-    """Points tags to a manifest, writes what happened, and returns the tags that moved."""
+    """Points tags to a manifest, writes what happened, and returns the tags that moved. Raises Pinned."""
     moved: list[TagName | None] = []
     if not tags:
         await events.record(tx, "manifest.pushed", repository_id, actor, after=digest)
@@ -201,9 +226,19 @@ async def _point(
         )
         if before == digest:
             continue
-        await tag_rows.point(tx, repository_id, tag, manifest_id)
+        await point(tx, repository_id, tag, manifest_id, before=before)
         await tag_rows.remember(
             tx, tag_rows.Move(repository_id, tag, "moved" if before else "created", before, digest, event_id)
         )
         moved.append(tag)
     return moved
+
+
+async def point(tx: Transaction, repository_id: int, tag: TagName, manifest_id: int, *, before: Digest | None) -> None:
+    """Points a tag to another manifest than `before`. Raises Pinned."""
+    if before is not None and (pin := await pins.of_tag(tx, repository_id, tag)) is not None:
+        raise pinned(pin)
+    await tag_rows.point(tx, repository_id, tag, manifest_id)
+    await tag_rows.tagged(tx, manifest_id)
+    if before is not None:
+        await tag_rows.left(tx, repository_id, before)

@@ -10,6 +10,7 @@ from pierhead.metadata import blobs as blob_rows
 from pierhead.metadata import locks
 from pierhead.metadata import uploads as rows
 from pierhead.metadata.database import Database, Transaction
+from pierhead.metadata.unreferenced import Lease
 from pierhead.models import Actor, Blob, Digest, Upload, in_row
 from pierhead.registry import holding
 from pierhead.registry.marks import Marks
@@ -44,6 +45,7 @@ class Receiving:
         self._session = session
         self._appender = appender
         self._inline = inline
+        self._lease = Lease(settings.lease_seconds)
         self._copied = copied
         self._told = told
         self._alive_at = time.monotonic()
@@ -110,16 +112,17 @@ class Receiving:
         return self._kept is not None
 
     async def _write_rows(self, tx: Transaction, new: "_Stored", actor: Actor) -> str | None:
-        """The key that the digest has now; None where there is neither a row nor a new key."""
+        """The key that the digest has now; None where there are neither sound bytes nor a new key."""
         await tx.lock(locks.blob(new.digest))
         current = await blob_rows.stored(tx, new.digest)
-        if current is None and new.key is None:
+        useless = current is None or current.damage is not None
+        if useless and new.key is None:
             return None
-        if new.key is not None and (current is None or current == new.known):
+        if new.key is not None and (useless or current == new.known):
             await holding.put(tx, Blob(new.digest, new.size, new.key), new.content, copied=self._copied)
             if new.content is None:
                 await self._marks.owe(tx, new.digest, new.key)
-        await holding.hold(tx, self._session.upload.repository, new.digest, actor)
+        await holding.hold(tx, self._session.upload.repository, new.digest, actor, lease=self._lease)
         await holding.finish(tx, self._session.upload, new.digest)
         kept = await blob_rows.stored(tx, new.digest)
         return kept.key if kept else None

@@ -2,9 +2,12 @@
 
 from pierhead.blobs.store import BlobStore, KeepsCopies
 from pierhead.metadata.database import Database
+from pierhead.metadata.unreferenced import Lease
 from pierhead.registry.blobs import Blobs
+from pierhead.registry.clock import Clock
 from pierhead.registry.contents import Contents
 from pierhead.registry.copies import Copies
+from pierhead.registry.deleting import Deleting
 from pierhead.registry.manifests import Manifests
 from pierhead.registry.marks import Marks
 from pierhead.registry.referrers import Referrers
@@ -27,12 +30,17 @@ class Registry:
         half = settings.cache.content_bytes // 2
         manifests = Contents(half, item_max=settings.manifests.max_size)
         stale = Stale(database, settings.database.stale_seconds) if settings.database.serve_stale else None
+        needed = settings.manifests.allow_delete_needed
+        deleting = Deleting(settings.trash.keep_hours, allow_needed=needed, copied=copied)
+        lease = Lease(settings.uploads.lease_seconds)
+        clock = Clock(database)
         self.repositories = Repositories(database)
-        self.manifests = Manifests(database, manifests, settings.manifests, stale, copied=copied)
-        self.tags = Tags(database, copied=copied)
+        self.manifests = Manifests(database, manifests, settings.manifests, stale, deleting=deleting, lease=lease)
+        self.tags = Tags(database, deleting=deleting)
         self.marks = Marks(database, store)
-        self.blobs = Blobs(database, store, Contents(half, item_max=_SMALL_BLOB_BYTES), stale)
+        small = Contents(half, item_max=_SMALL_BLOB_BYTES)
+        self.blobs = Blobs(database, store, small, stale, clock=clock, deleting=deleting, lease=lease)
         inline = settings.storage.inline_bytes
-        self.uploads = Uploads(database, store, self.marks, settings.uploads, inline=inline, copied=copied)
+        self.uploads = Uploads(database, store, self.marks, settings.uploads, clock=clock, inline=inline, copied=copied)
         self.referrers = Referrers(database)
         self.copies = Copies(database, copies) if copies else None

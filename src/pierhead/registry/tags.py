@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 
 from pierhead.errors import ManifestUnknown, RepositoryUnknown
-from pierhead.metadata import copies, events, locks, repositories
+from pierhead.metadata import locks, manifests, repositories
 from pierhead.metadata import tags as rows
 from pierhead.metadata.database import Database, Transaction
 from pierhead.models import Actor, RepositoryName, TagName
+from pierhead.registry import preconditions
+from pierhead.registry.deleting import Deleting
+from pierhead.registry.preconditions import Precondition
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +19,9 @@ class TagPage:
 
 
 class Tags:
-    def __init__(self, database: Database, *, copied: bool = False) -> None:
+    def __init__(self, database: Database, *, deleting: Deleting) -> None:
         self._database = database
-        self._copied = copied
+        self._deleting = deleting
 
     async def page(self, repository: RepositoryName, *, after: str, size: int) -> TagPage:
         """Raises RepositoryUnknown."""
@@ -28,8 +31,18 @@ class Tags:
             raise RepositoryUnknown(repository)
         return TagPage(names[:size], more=len(names) > size)
 
-    async def delete(self, repository: RepositoryName, tag: TagName, *, actor: Actor) -> None:
-        """Deletes a tag; its manifest stays. Raises RepositoryUnknown, ManifestUnknown."""
+    async def delete(
+        self,
+        repository: RepositoryName,
+        tag: TagName,
+        *,
+        precondition: Precondition = preconditions.NONE,
+        actor: Actor,
+    ) -> None:
+        """Puts a tag into the trash; its manifest stays.
+
+        Raises RepositoryUnknown, ManifestUnknown, PreconditionFailed, Pinned.
+        """
 
         async def delete(tx: Transaction) -> None:
             await tx.lock(locks.repository(repository, shared=True), locks.tag(repository, tag))
@@ -37,12 +50,10 @@ class Tags:
             if repository_id is None:
                 raise RepositoryUnknown(repository)
             before = await rows.target(tx, repository_id, tag)
-            if before is None:
+            target = await manifests.find(tx, repository_id, before) if before else None
+            if target is None:
                 raise ManifestUnknown(tag)
-            event_id = await events.record(tx, "tag.deleted", repository_id, actor, tag=tag, before=before)
-            await rows.remove(tx, repository_id, tag)
-            await rows.remember(tx, rows.Move(repository_id, tag, "deleted", before, None, event_id))
-            if self._copied:
-                await copies.owe(tx, "deleted", before, repository=repository, tag=tag)
+            precondition.require(before)
+            await self._deleting.tag(tx, repository, repository_id, tag, target, actor=actor)
 
         await self._database.write(delete)

@@ -26,6 +26,7 @@ from pierhead.metadata import locks
 from pierhead.metadata import uploads as rows
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.secrets import shared
+from pierhead.metadata.unreferenced import Lease
 from pierhead.models import Actor, Blob, Digest, RepositoryName, Upload, in_row
 from pierhead.registry import holding
 from pierhead.registry.clock import Clock
@@ -50,6 +51,7 @@ class Uploads:
         marks: Marks,
         settings: UploadSettings,
         *,
+        clock: Clock | None = None,
         inline: int = 0,
         copied: bool = False,
     ) -> None:
@@ -57,9 +59,10 @@ class Uploads:
         self._marks = marks
         self._store = store
         self._settings = settings
+        self._lease = Lease(settings.lease_seconds)
         self._inline = inline  # bytes; blobs up to here are kept beside their rows
         self._copied = copied  # whether the store keeps copies of these
-        self._clock = Clock(database)
+        self._clock = clock or Clock(database)
         self._tickets: Tickets | None = None
 
     async def start(self, repository: RepositoryName, *, algorithm: str = "sha256") -> Upload:
@@ -100,9 +103,9 @@ class Uploads:
         async def write(tx: Transaction) -> None:
             await tx.lock(locks.blob(digest))
             current = await blob_rows.stored(tx, digest)
-            if current is None or (current == known and not sound):
+            if current is None or current.damage is not None or (current == known and not sound):
                 await holding.put(tx, Blob(digest, len(content), in_row(digest)), content, copied=self._copied)
-            await holding.hold(tx, upload.repository, digest, actor)
+            await holding.hold(tx, upload.repository, digest, actor, lease=self._lease)
             if told:
                 await holding.finish(tx, upload, digest)
 

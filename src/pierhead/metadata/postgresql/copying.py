@@ -15,7 +15,7 @@ _UNLIMITED = "".join(
 _SNAPSHOT = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY{_UNLIMITED}"
 _FILL = f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE{_UNLIMITED}; SET CONSTRAINTS ALL DEFERRED"
 # Ids that are given from now on come after those that were brought.
-_IDENTITIES = ("projects", "repositories", "manifests", "events", "tag_history")
+_IDENTITIES = ("projects", "repositories", "manifests", "events", "tag_history", "trash", "pins")
 
 
 @asynccontextmanager
