@@ -20,6 +20,7 @@ from pierhead.moving import restore as restoring
 from pierhead.moving.progress import Progress
 from pierhead.moving.rebuild import Rebuilding, Rebuilt
 from pierhead.moving.side import Copied, Side
+from pierhead.registry.registry import Registry
 from pierhead.settings import DatabaseSettings, ServerSettings, Settings
 
 
@@ -99,6 +100,14 @@ def _directory(settings: Settings, directory: Path) -> Settings:
 
 def _same(directory: Path, other: Path) -> bool:
     return directory.resolve() == other.resolve()
+
+
+@asynccontextmanager
+async def registry(settings: Settings) -> AsyncIterator[Registry]:
+    """One that is there, for whoever acts in it on the spot. Raises ConfigurationError where it has moved."""
+    async with _registry(settings) as side:
+        await moves.require_whole(side.database)
+        yield Registry(side.database, side.store, settings, copies=backends.copies(settings, side.store))
 
 
 @asynccontextmanager

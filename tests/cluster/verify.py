@@ -84,7 +84,8 @@ CONTRADICTIONS = {
     "a part of a manifest that its repository does not hold": """
         SELECT manifests.digest, manifest_references.digest
           FROM manifest_references JOIN manifests ON manifests.id = manifest_references.manifest_id
-         WHERE NOT EXISTS (SELECT 1 FROM repository_blobs AS held
+         WHERE manifests.trash_id IS NULL
+           AND NOT EXISTS (SELECT 1 FROM repository_blobs AS held
                             WHERE held.repository_id = manifests.repository_id
                               AND held.digest = manifest_references.digest)
            AND NOT EXISTS (SELECT 1 FROM manifests AS part
@@ -94,7 +95,7 @@ CONTRADICTIONS = {
     "a move that does not begin where the one before it ended": """
         SELECT repository_id, name, id, before, previous
           FROM (SELECT *, lag(after) OVER (PARTITION BY repository_id, name ORDER BY id) AS previous
-                  FROM tag_history) AS moves
+                  FROM tag_history WHERE action <> 'expired') AS moves
          WHERE before IS DISTINCT FROM previous
         """,
     "a tag that is not where its latest move led": """

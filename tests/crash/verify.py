@@ -135,7 +135,8 @@ def _digest(like: str, content: bytes) -> str:
 _MISSING_PARTS = """
 SELECT manifests.digest, manifest_references.digest
   FROM manifest_references JOIN manifests ON manifests.id = manifest_references.manifest_id
- WHERE NOT EXISTS (SELECT 1 FROM repository_blobs AS held
+ WHERE manifests.trash_id IS NULL
+   AND NOT EXISTS (SELECT 1 FROM repository_blobs AS held
                     WHERE held.repository_id = manifests.repository_id AND held.digest = manifest_references.digest)
    AND NOT EXISTS (SELECT 1 FROM manifests AS part
                     WHERE part.repository_id = manifests.repository_id AND part.digest = manifest_references.digest)

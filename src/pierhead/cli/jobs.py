@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from pierhead.cli.flags import load, place_flags, refuse
+from pierhead.cli.local import moment, table
 
 if TYPE_CHECKING:
     from pierhead.metadata.database import Operation
@@ -116,31 +117,23 @@ _COLUMNS = ("ID", "KIND", "KEY", "STATE", "DUE", "ATTEMPTS", "WORKER", "ERROR")
 
 
 def _table(found: "list[Job]") -> str:
-    lines = [_COLUMNS, *(_line(job) for job in found)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(_COLUMNS))]
-    return "".join("  ".join(map(str.ljust, line, widths)).rstrip() + "\n" for line in lines)
+    return table(_COLUMNS, [_line(job) for job in found])
 
 
 def _line(job: "Job") -> tuple[str, ...]:
     error = (job.error or "").replace("\n", " ")
     shown = error if len(error) <= _ERROR_WIDTH else error[: _ERROR_WIDTH - 1] + "…"
-    moment = job.finished_at if job.state in ("done", "dead") else job.due_at
+    shown_at = job.finished_at if job.state in ("done", "dead") else job.due_at
     return (
         str(job.id),
         job.kind,
         job.key or "-",
         job.state,
-        _time(moment or job.due_at),
+        moment(shown_at or job.due_at),
         str(job.attempts),
         job.worker or "-",
         shown,
     )
-
-
-def _time(moment: int) -> str:
-    from datetime import UTC, datetime
-
-    return datetime.fromtimestamp(moment // 1_000_000, UTC).isoformat().replace("+00:00", "Z")
 
 
 def _told(job: "Job") -> dict[str, Any]:
@@ -150,10 +143,10 @@ def _told(job: "Job") -> dict[str, Any]:
         "key": job.key,
         "arguments": job.arguments,
         "state": job.state,
-        "due_at": _time(job.due_at),
+        "due_at": moment(job.due_at),
         "attempts": job.attempts,
         "worker": job.worker,
         "error": job.error,
-        "created_at": _time(job.created_at),
-        "finished_at": _time(job.finished_at) if job.finished_at else None,
+        "created_at": moment(job.created_at),
+        "finished_at": moment(job.finished_at) if job.finished_at else None,
     }

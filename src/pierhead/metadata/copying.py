@@ -256,7 +256,8 @@ async def incomplete(tx: Transaction, *, limit: int) -> list[tuple[str, Digest, 
           FROM manifest_references
           JOIN manifests ON manifests.id = manifest_references.manifest_id
           JOIN repositories ON repositories.id = manifests.repository_id
-         WHERE NOT EXISTS (SELECT 1 FROM repository_blobs AS held
+         WHERE manifests.trash_id IS NULL
+           AND NOT EXISTS (SELECT 1 FROM repository_blobs AS held
                             WHERE held.repository_id = manifests.repository_id
                               AND held.digest = manifest_references.digest)
            AND NOT EXISTS (SELECT 1 FROM manifests AS part

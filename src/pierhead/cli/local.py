@@ -1,0 +1,72 @@
+"""What a command does with the registry on the spot, beside a server or without one, and in whose name."""
+
+# ruff: noqa: PLC0415
+
+import json
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from pierhead.cli.flags import CONFIGURATION_MISTAKES, load, refuse
+
+if TYPE_CHECKING:
+    from pierhead.models import Actor
+    from pierhead.registry.registry import Registry
+
+T = TypeVar("T")
+
+as_json = click.option("--json", "as_json", is_flag=True, help="As JSON, with all that is known.")
+
+
+def act(place: dict[str, Any], work: "Callable[[Registry, Actor], Coroutine[Any, Any, T]]") -> T:
+    """What the work gives; ends the program with what it raises. `place` holds the values of `place_flags`."""
+    import asyncio
+
+    from pierhead import places
+    from pierhead.errors import ConfigurationError, PierheadError
+
+    settings = load(place["config"], place).settings
+
+    async def run() -> T:
+        async with places.registry(settings) as registry:
+            return await work(registry, operator())
+
+    try:
+        return asyncio.run(run())
+    except ConfigurationError as error:
+        refuse(error.mistakes, CONFIGURATION_MISTAKES)
+    except PierheadError as error:
+        refuse([f"{error.__class__.__doc__}: {error}" if str(error) else str(error.__class__.__doc__)], 1)
+
+
+def operator() -> "Actor":
+    """Whoever types the command, by the name that the system has for them."""
+    import getpass
+
+    from pierhead import __version__
+    from pierhead.models import Actor
+
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # an account without a name
+        name = "unknown"
+    return Actor(name, credential="local", agent=f"pierhead/{__version__}")
+
+
+def table(columns: tuple[str, ...], lines: list[tuple[str, ...]]) -> str:
+    """Lines of text under their headings, each column as wide as it needs to be."""
+    rows = [columns, *lines]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(columns))]
+    return "".join("  ".join(map(str.ljust, row, widths)).rstrip() + "\n" for row in rows)
+
+
+def moment(microseconds: int) -> str:
+    """RFC 3339, UTC, whole seconds."""
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).isoformat().replace("+00:00", "Z")
+
+
+def echo_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2))
