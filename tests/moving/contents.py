@@ -15,6 +15,7 @@ SELECT repositories.name, 'manifests', tags.name
 UNION ALL
 SELECT repositories.name, 'manifests', manifests.digest
   FROM manifests JOIN repositories ON repositories.id = manifests.repository_id
+ WHERE manifests.trash_id IS NULL
 UNION ALL
 SELECT repositories.name, 'blobs', repository_blobs.digest
   FROM repository_blobs JOIN repositories ON repositories.id = repository_blobs.repository_id
