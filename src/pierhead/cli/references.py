@@ -32,7 +32,7 @@ def parse(text: str) -> Named:
     return Named(RepositoryName.parse(name), tag=TagName.parse(tag) if colon else None)
 
 
-class _Reference(click.ParamType):
+class _Reference(click.ParamType[Named]):
     name = "reference"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Named:
