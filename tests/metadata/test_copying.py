@@ -2,7 +2,7 @@
 
 import pytest
 
-from pierhead.metadata.copying import NOT_COPIED, TABLES, Table
+from pierhead.metadata.copying import NOT_COPIED, TABLES, Table, put
 from pierhead.metadata.database import Transaction
 from pierhead.metadata.sqlite.transaction import SqliteTransaction
 
@@ -35,3 +35,16 @@ async def test_every_table_is_copied_or_has_its_reason(tx: Transaction) -> None:
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 async def test_every_column_is_copied(tx: Transaction, table: Table) -> None:
     assert sorted(table.columns) == sorted(await columns(tx, table.name))
+
+
+async def test_names_that_wandered_from_row_to_row_arrive(tx: Transaction) -> None:
+    """A repository that was deleted, and made anew; and the first one restored while the second is in the trash."""
+    projects, repositories = TABLES[0], TABLES[1]
+    await put(tx, projects, [(1, "team", 0, None, None)])
+
+    await put(tx, repositories, [(1, 1, "team/app@1", 0, None), (2, 1, "team/app", 0, None)])
+    await put(tx, repositories, [(1, 1, "team/app", 0, None)])
+    await put(tx, repositories, [(2, 1, "team/app@2", 0, None)])
+
+    names = await tx.fetch_all("SELECT id, name FROM repositories ORDER BY id")
+    assert names == [(1, "team/app"), (2, "team/app@2")]

@@ -7,7 +7,7 @@ is to remove, the secret that seals the ids of sessions, its jobs.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pierhead.metadata.database import Row, Transaction
+from pierhead.metadata.database import Row, Transaction, Value
 from pierhead.models import Blob, Digest
 
 Key = tuple[str | int, ...]
@@ -20,6 +20,7 @@ class Table:
     rest: tuple[str, ...]
     identity: tuple[str, ...] = ()  # of the rest: what a row is, should its id be given again
     own: tuple[str, ...] = ()  # of the rest: each registry has its own, so they are neither compared nor replaced
+    name_column: str | None = None  # of the rest: what one row may have and another one had before
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -35,8 +36,8 @@ class Table:
 
 # A row refers to rows of tables before its own.
 TABLES = (
-    Table("projects", ("id",), ("name", "created_at", "trash_id", "trash_seconds")),
-    Table("repositories", ("id",), ("project_id", "name", "created_at", "trash_id")),
+    Table("projects", ("id",), ("name", "created_at", "trash_id", "trash_seconds"), name_column="name"),
+    Table("repositories", ("id",), ("project_id", "name", "created_at", "trash_id"), name_column="name"),
     Table(
         "trash",
         ("id",),
@@ -139,6 +140,9 @@ async def find(tx: Transaction, table: Table, key: Key) -> Row | None:
 
 async def put(tx: Transaction, table: Table, rows: Iterable[Row]) -> None:
     """Adds rows with all their columns, or makes those of the same key like them."""
+    named = [dict(zip(table.columns, row, strict=True)) for row in rows]
+    if table.name_column:
+        await _free_names(tx, table, named)
     replaced = [f"{column} = excluded.{column}" for column in table.rest if column not in table.own]
     await tx.execute_many(
         f"""
@@ -146,7 +150,15 @@ async def put(tx: Transaction, table: Table, rows: Iterable[Row]) -> None:
         VALUES ({", ".join(f":{column}" for column in table.columns)})
             ON CONFLICT ({", ".join(table.key)}) DO UPDATE SET {", ".join(replaced)}
         """,
-        [dict(zip(table.columns, row, strict=True)) for row in rows],
+        named,
+    )
+
+
+async def _free_names(tx: Transaction, table: Table, rows: Sequence[Mapping[str, Value]]) -> None:
+    """Takes names away from rows that have them no more in the source; their own turn comes, or they go."""
+    await tx.execute_many(
+        f"UPDATE {table.name} SET {table.name_column} = '~' || id WHERE {table.name_column} = :name AND id <> :id",
+        [{"name": row[table.name_column or ""], "id": row["id"]} for row in rows],
     )
 
 

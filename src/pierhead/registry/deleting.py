@@ -76,14 +76,19 @@ class Deleting:
 
     async def require_unneeded(self, tx: Transaction, repository_id: int, digest: Digest) -> None:
         """Raises StillNeeded where a manifest of the repository needs it, Pinned where a pinned one does."""
-        for parent in await manifest_rows.parents(tx, repository_id, digest):
-            if not parent.live:
-                continue
-            if not self.allow_needed:
-                raise StillNeeded(f"{digest} is part of {parent.digest}")
-            if (pin := await pins.of_manifest(tx, repository_id, parent.id, parent.digest)) is not None:
-                raise pinned(pin)
-            await self.require_unneeded(tx, repository_id, parent.digest)
+        seen: set[int] = set()
+        asked = [digest]
+        while asked:
+            part = asked.pop()
+            for parent in await manifest_rows.parents(tx, repository_id, part):
+                if not parent.live or parent.id in seen:
+                    continue
+                if not self.allow_needed:
+                    raise StillNeeded(f"{part} is part of {parent.digest}")
+                if (pin := await pins.of_manifest(tx, repository_id, parent.id, parent.digest)) is not None:
+                    raise pinned(pin)
+                seen.add(parent.id)
+                asked.append(parent.digest)
 
 
 def pinned(pin: Pin) -> Pinned:

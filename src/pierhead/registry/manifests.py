@@ -164,10 +164,10 @@ class Manifests:
         """The id of the manifest in the repository, and whether it is new there or is read as another type."""
         new = _row(repository_id, digest, content, document)
         known = await rows.find(tx, repository_id, digest)
+        if not self._settings.allow_sparse:  # also of one that is known: what it needs may be damaged by now
+            await _require_parts(tx, repository_id, document)
         if known is not None and known.live and known.media_type == document.media_type:
             return known.id, False
-        if not self._settings.allow_sparse:
-            await _require_parts(tx, repository_id, document)
         if known is None:
             await rows.keep_content(tx, digest, content)
             return await rows.add(tx, new, document.references, tagged=tagged), True
