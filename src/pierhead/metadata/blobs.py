@@ -110,7 +110,7 @@ async def release(tx: Transaction, repository_id: int, digest: Digest) -> bool:
 async def missing(tx: Transaction, repository_id: int, digests: Iterable[Digest]) -> list[Digest]:
     """Which of these the repository does not hold, or only damaged."""
     sql = """
-        SELECT repository_blobs.digest
-          FROM repository_blobs JOIN blobs ON blobs.digest = repository_blobs.digest
-         WHERE blobs.damage IS NULL AND repository_id = :repository_id AND repository_blobs.digest IN"""
+        SELECT digest FROM repository_blobs AS held
+         WHERE NOT EXISTS (SELECT 1 FROM blobs WHERE blobs.digest = held.digest AND blobs.damage IS NOT NULL)
+           AND repository_id = :repository_id AND digest IN"""
     return await absent(tx, sql, digests, repository_id=repository_id)

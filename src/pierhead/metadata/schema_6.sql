@@ -61,13 +61,12 @@ CREATE UNIQUE INDEX pins_of_digests ON pins (repository_id, digest) WHERE digest
 -- last. Whatever such a blob is, it has its row in here, so nothing else is ever looked through.
 CREATE TABLE unreferenced_blobs (
     repository_id INTEGER NOT NULL REFERENCES repositories (id),
-    digest        TEXT NOT NULL REFERENCES blobs (digest) ON DELETE CASCADE,
+    digest        TEXT NOT NULL, -- of a blob that may be gone by now
     since         INTEGER NOT NULL,
     leased_until  INTEGER NOT NULL, -- somebody was told that it is there, and may name it till then
     PRIMARY KEY (repository_id, digest)
 ) WITHOUT ROWID;
 CREATE INDEX unreferenced_blobs_by_age ON unreferenced_blobs (since);
-CREATE INDEX unreferenced_blobs_by_digest ON unreferenced_blobs (digest);
 INSERT INTO unreferenced_blobs (repository_id, digest, since, leased_until)
 SELECT repository_id, digest, clock_us(), clock_us() + 3600000000
   FROM repository_blobs AS held
