@@ -14,6 +14,7 @@ PierheadError
 ├── SizeInvalid · BlobTooLarge
 ├── PreconditionFailed
 ├── StillNeeded · Pinned
+├── PromotionInvalid
 ├── Unauthenticated · AccessDenied · OpenModeRefused · TooManyRequests
 ├── Unavailable             StorageFull · StorageFailed · Busy · MetadataUnavailable · Moving · Moved
 ├── BlobMissing
@@ -153,6 +154,10 @@ class PreconditionFailed(PierheadError):
 
 class Pinned(PierheadError):
     """this is pinned: nothing moves or removes it before the pin is taken off"""
+
+
+class PromotionInvalid(PierheadError):
+    """the promotion is invalid: each tag stands in it once"""
 
 
 class Unauthenticated(PierheadError):

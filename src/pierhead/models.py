@@ -6,6 +6,7 @@ raw `str` does not pass for one of them.
 
 import re
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal, Self
 
 from pierhead.errors import DigestInvalid, RepositoryNameInvalid, TagInvalid
@@ -74,6 +75,11 @@ class Digest(str):
 def parse_reference(text: str) -> Digest | TagName:
     """A manifest's reference: a digest where it holds a colon, else a tag."""
     return Digest.parse(text) if ":" in text else TagName.parse(text)
+
+
+def moment(microseconds: int) -> str:
+    """A time of a row for people: RFC 3339, UTC, whole seconds."""
+    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).isoformat().replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,9 +63,9 @@ def table(columns: tuple[str, ...], lines: list[tuple[str, ...]]) -> str:
 
 def moment(microseconds: int) -> str:
     """RFC 3339, UTC, whole seconds."""
-    from datetime import UTC, datetime
+    from pierhead import models
 
-    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).isoformat().replace("+00:00", "Z")
+    return models.moment(microseconds)
 
 
 def echo_json(value: Any) -> None:

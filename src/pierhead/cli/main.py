@@ -10,7 +10,10 @@ import click
 from pierhead import __version__
 from pierhead.cli import upkeep
 from pierhead.cli.flags import CONFIGURATION_MISTAKES, FLAGS, load, place_flags, read, refuse, settings_flags
+from pierhead.cli.history import history
 from pierhead.cli.jobs import jobs
+from pierhead.cli.pins import pin
+from pierhead.cli.promote import promote
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -109,7 +112,7 @@ def show(config: Path | None, **flags: Any) -> None:
     click.echo(effective_toml(configuration))
 
 
-for command in (jobs, *upkeep.COMMANDS):
+for command in (history, jobs, pin, promote, *upkeep.COMMANDS):
     main.add_command(command)
 
 

@@ -86,12 +86,18 @@ async def _refuse(call: Call, error: errors.PierheadError) -> None:
     if call.record.status:
         # Half an answer is sent: only cutting the connection tells the client.
         raise error
-    detail = {"code": code, "message": error.__doc__ or type(error).__doc__, "detail": str(error)}
+    detail = {"code": code, "message": _message(error), "detail": str(error)}
     try:
         await call.respond_json(status, {"errors": [detail]}, _headers(call, error))
         await call.drain()
     except OSError:
         pass  # the client has gone
+
+
+def _message(error: errors.PierheadError) -> str:
+    message = str(error.__doc__ or type(error).__doc__)
+    # Who pushes has to hear by whom and why, and docker shows the message alone.
+    return f"{message} ({error})" if isinstance(error, errors.Pinned) else message
 
 
 def _headers(call: Call, error: errors.PierheadError) -> Headers:

@@ -77,6 +77,11 @@ class Call:
             self._headers = dict(self.scope["headers"])
         return self._headers.get(name)
 
+    def listed(self, name: bytes) -> bytes | None:
+        """A header whose value is a list: one, however many lines it came in (RFC 9110 §5.3)."""
+        values = [value for key, value in self.scope["headers"] if key == name]
+        return b", ".join(values) if values else None
+
     def queries(self, name: str) -> list[str]:
         """All values of a query parameter, in order. Raises QueryInvalid."""
         if self._query is None:

@@ -3,11 +3,11 @@
 import re
 
 from pierhead.errors import HeaderInvalid, RangeNotSatisfiable
-from pierhead.registry.preconditions import NONE, Precondition
+from pierhead.registry.preconditions import ANY, NONE, Precondition
 
 _RANGE = re.compile(rb"bytes[ \t]*=[ \t]*(\d*)-(\d*)[ \t]*", re.ASCII | re.IGNORECASE)
-# An entity-tag (RFC 9110 §8.8.3), or the asterisk.
-_VALIDATOR = re.compile(rb'\*|(W/)?"([!#-~]*)"')
+# One element of a list (RFC 9110 §5.6.1, where it may be empty) of entity-tags (§8.8.3), which may hold commas.
+_ELEMENT = re.compile(rb'[ \t]*(?:(W/)?"([!#-~\x80-\xff]*)"[ \t]*)?(?:,|$)')
 _DIGITS_MAX = 18
 
 
@@ -35,14 +35,22 @@ def _digests(header: bytes | None, *, weak: bool) -> frozenset[str] | None:
     """Those that the header lists. Raises HeaderInvalid, since what is not understood would protect nothing."""
     if header is None:
         return None
-    found = set()
-    for listed in header.split(b","):
-        matched = _VALIDATOR.fullmatch(listed.strip())
+    if header.strip() == b"*":
+        return frozenset({ANY})
+    found, listed, place = set(), 0, 0
+    while place < len(header):
+        matched = _ELEMENT.match(header, place)
         if matched is None:
-            raise HeaderInvalid('If-Match, If-None-Match: "<digest>" in quotes, a list of these, or * is expected')
-        if weak or not matched[1]:
-            found.add((matched[2] or b"*").decode("ascii"))
-    return frozenset(found)
+            break
+        place = matched.end()
+        if matched[2] is not None:
+            listed += 1
+            if weak or not matched[1]:
+                found.add(matched[2].decode("latin-1"))
+    if place < len(header) or not listed:
+        raise HeaderInvalid('If-Match, If-None-Match: "<digest>" in quotes, a list of these, or * is expected')
+    # An asterisk in quotes is an entity-tag, and none that a manifest has.
+    return frozenset(found - {ANY})
 
 
 def selected(header: bytes | None, if_range: bytes | None, digest: str, size: int) -> tuple[int, int] | None:

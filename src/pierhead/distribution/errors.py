@@ -34,6 +34,7 @@ OCI_ERRORS: dict[type[errors.PierheadError], tuple[str, int]] = {
     errors.PreconditionFailed: ("DENIED", 412),
     errors.StillNeeded: ("DENIED", 409),
     errors.Pinned: ("DENIED", 409),
+    errors.PromotionInvalid: ("UNSUPPORTED", 400),
     errors.Unauthenticated: ("UNAUTHORIZED", 401),
     errors.AccessDenied: ("DENIED", 403),
     errors.OpenModeRefused: ("DENIED", 403),

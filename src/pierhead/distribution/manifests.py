@@ -85,4 +85,4 @@ async def delete_manifest(call: Call) -> None:
 
 
 def _precondition(call: Call) -> Precondition:
-    return precondition(call.header(b"if-match"), call.header(b"if-none-match"))
+    return precondition(call.listed(b"if-match"), call.listed(b"if-none-match"))

@@ -17,6 +17,8 @@ Action = Literal[
     "repository.deleted",
     "repository.restored",
     "repository.purged",
+    "pin.added",
+    "pin.removed",
     "blob.pushed",
     "blob.mounted",
     "blob.deleted",

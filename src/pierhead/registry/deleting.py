@@ -12,7 +12,7 @@ from pierhead.metadata import tags as tag_rows
 from pierhead.metadata.database import Transaction
 from pierhead.metadata.manifests import Held
 from pierhead.metadata.pins import Pin
-from pierhead.models import Actor, Digest, RepositoryName, TagName
+from pierhead.models import Actor, Digest, RepositoryName, TagName, moment
 from pierhead.registry import belongings
 
 _HOUR = 3_600_000_000  # microseconds
@@ -92,7 +92,8 @@ class Deleting:
 
 
 def pinned(pin: Pin) -> Pinned:
-    return Pinned(f"{pin.tag or pin.digest}, by {pin.actor}: {pin.reason}")
+    until = f" until {moment(pin.until)}" if pin.until is not None else ""
+    return Pinned(f"{pin.tag or pin.digest}, by {pin.actor}{until}: {pin.reason}")
 
 
 async def _drop_tag(tx: Transaction, repository_id: int, tag: TagName, digest: Digest, event_id: int) -> None:

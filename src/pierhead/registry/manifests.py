@@ -149,8 +149,8 @@ class Manifests:
             manifest = await rows.find(tx, repository_id, digest)
             if manifest is None or not manifest.live:
                 raise ManifestUnknown(digest)
-            precondition.require(digest)
             await self._deleting.manifest(tx, repository, repository_id, manifest, actor=actor)
+            precondition.require(digest)  # last: what would be refused anyway is not asked for it (RFC 9110 §13.2.1)
 
         await self._database.write(delete)
 

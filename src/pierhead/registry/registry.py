@@ -8,8 +8,11 @@ from pierhead.registry.clock import Clock
 from pierhead.registry.contents import Contents
 from pierhead.registry.copies import Copies
 from pierhead.registry.deleting import Deleting
+from pierhead.registry.history import History
 from pierhead.registry.manifests import Manifests
 from pierhead.registry.marks import Marks
+from pierhead.registry.pins import Pins
+from pierhead.registry.promotions import Promotions
 from pierhead.registry.referrers import Referrers
 from pierhead.registry.repositories import Repositories
 from pierhead.registry.stale import Stale
@@ -37,6 +40,9 @@ class Registry:
         self.repositories = Repositories(database)
         self.manifests = Manifests(database, manifests, settings.manifests, stale, deleting=deleting, lease=lease)
         self.tags = Tags(database, deleting=deleting)
+        self.history = History(database)
+        self.pins = Pins(database)
+        self.promotions = Promotions(database, copied=copied)
         self.marks = Marks(database, store)
         small = Contents(half, item_max=_SMALL_BLOB_BYTES)
         self.blobs = Blobs(database, store, small, stale, clock=clock, deleting=deleting, lease=lease)

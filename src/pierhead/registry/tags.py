@@ -53,7 +53,7 @@ class Tags:
             target = await manifests.find(tx, repository_id, before) if before else None
             if target is None:
                 raise ManifestUnknown(tag)
-            precondition.require(before)
             await self._deleting.tag(tx, repository, repository_id, tag, target, actor=actor)
+            precondition.require(before)  # last: what would be refused anyway is not asked for it (RFC 9110 §13.2.1)
 
         await self._database.write(delete)

@@ -83,3 +83,7 @@ CREATE INDEX blobs_damaged ON blobs (digest) WHERE damage IS NOT NULL;
 
 ALTER TABLE events ADD COLUMN reason TEXT COLLATE "C";
 CREATE INDEX tag_history_by_repository ON tag_history (repository_id, id);
+
+-- Since when, and until when, a repository had its name.
+CREATE INDEX events_of_lives ON events (repository_id, id)
+ WHERE action IN ('repository.deleted', 'repository.restored');
