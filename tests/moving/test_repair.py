@@ -54,7 +54,7 @@ def data(filled: Path, tmp_path: Path) -> Path:
 def write(data: Path, sql: str, *values: object) -> None:
     with closing(apsw.Connection(str(data / "pierhead.db"))) as connection:
         connection.execute("PRAGMA foreign_keys = OFF")
-        connection.execute(sql, values)  # type: ignore[arg-type]  # of the kinds that SQLite takes
+        connection.execute(sql, values)
 
 
 def rows(data: Path, sql: str) -> list[Any]:
