@@ -24,6 +24,8 @@ _TABLES = (
     "projects",
     "blobs",
     "doomed_keys",
+    "removed_keys",
+    "scrubs",
     "manifest_contents",
     "events",
     "uploads",

@@ -51,8 +51,8 @@ class Background:
         database = backends.database(settings, backends.observer(metrics))
         await stack.enter_async_context(database)
         store = await stack.enter_async_context(backends.store(settings, metrics.stored))
-        registry = Registry(database, store, settings, copies=backends.copies(settings, store))
-        known = kinds.known(registry, database, settings.jobs)
+        registry = Registry(database, store, settings, copies=backends.copies(settings, store), observe=metrics)
+        known = kinds.known(registry, database, settings.jobs, stands=metrics.scrub_stands)
         return Runner(database, known, settings.jobs, ended=metrics.job_ended, counted=metrics.jobs_counted)
 
     def _obey_signals(self, runner: Runner) -> None:

@@ -6,11 +6,13 @@ PierheadError
 ├── MethodNotAllowed
 ├── DigestInvalid · DigestMismatch
 ├── TagInvalid · TooManyTags
-├── ManifestInvalid · ManifestUnknown · ManifestTooLarge · ManifestPartUnknown
+├── ManifestUnknown         ManifestDamaged
+├── ManifestInvalid · ManifestTooLarge · ManifestPartUnknown
 ├── BlobUnknown
 ├── RangeNotSatisfiable
 ├── UploadOutOfOrder        UploadBusy
-├── UploadUnknown · BodyTooShort · BodyTooSlow
+├── UploadUnknown           KeyRemoved
+├── BodyTooShort · BodyTooSlow
 ├── SizeInvalid · BlobTooLarge
 ├── PreconditionFailed
 ├── StillNeeded · Pinned
@@ -85,6 +87,10 @@ class ManifestUnknown(PierheadError):
     """the repository holds no such manifest"""
 
 
+class ManifestDamaged(ManifestUnknown):
+    """the bytes of this manifest are damaged; push it again"""
+
+
 class ManifestTooLarge(PierheadError):
     """the manifest is larger than this registry allows (setting manifests.max_size)"""
 
@@ -111,6 +117,10 @@ class RangeNotSatisfiable(PierheadError):
 
 class UploadUnknown(PierheadError):
     """this repository has no such upload session; start a new one"""
+
+
+class KeyRemoved(UploadUnknown):
+    """the bytes of this upload lay unused for so long that they were removed; start a new one"""
 
 
 class UploadOutOfOrder(PierheadError):

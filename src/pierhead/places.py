@@ -5,23 +5,38 @@ What is copied, and how, is in `moving`.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from pierhead import backends
+from pierhead import backends, configuration
 from pierhead.blobs.files import FileStore
 from pierhead.data_directory import ServeLock, alone, prepare
 from pierhead.errors import ConfigurationError
-from pierhead.metadata import moves
+from pierhead.metadata import blobs as blob_rows
+from pierhead.metadata import damage as damage_rows
+from pierhead.metadata import moves, scrubs
+from pierhead.metadata.scrubs import Scrubbed
+from pierhead.metadata.unreferenced import Lease
+from pierhead.models import Blob, RepositoryName
 from pierhead.moving import backup as backups
-from pierhead.moving import check as checks
 from pierhead.moving import grow as growth
 from pierhead.moving import restore as restoring
+from pierhead.moving.check import Check, How
+from pierhead.moving.findings import Report
 from pierhead.moving.progress import Progress
 from pierhead.moving.rebuild import Rebuilding, Rebuilt
+from pierhead.moving.repair import Repairs
 from pierhead.moving.side import Copied, Side
+from pierhead.registry import scrub
+from pierhead.registry.damage import Damage
+from pierhead.registry.pace import Pace
 from pierhead.registry.registry import Registry
 from pierhead.settings import DatabaseSettings, ServerSettings, Settings
+
+_DAMAGED = 1000  # blobs of a page
+_HOLDERS = 3
 
 
 async def back_up(settings: Settings, directory: Path, progress: Progress, *, read: bool) -> Copied:
@@ -72,10 +87,69 @@ async def give_up(settings: Settings) -> None:
             await growth.give_up(source)
 
 
-async def check(settings: Settings, progress: Progress, *, read: bool) -> checks.Report:
-    async with _registry(settings) as side:
+@dataclass(frozen=True, slots=True)
+class Checking:
+    """What is asked of a check."""
+
+    deep: bool = False
+    repair: bool = False
+    rate: int | None = None  # bytes a second, 0: no limit, None: as the settings say
+    source: Settings | None = None  # another registry that may have what is damaged here
+
+
+async def check(settings: Settings, asked: Checking, progress: Progress) -> Report:
+    """Raises ConfigurationError, StorageFailed, MetadataUnavailable."""
+    async with AsyncExitStack() as stack:
+        side = await stack.enter_async_context(_registry(settings))
         await moves.require_whole(side.database)
-        return await checks.check(side, progress, read=read)
+        source = await stack.enter_async_context(_registry(asked.source)) if asked.source else None
+        if source is not None:
+            await moves.require_whole(source.database)
+        rate = settings.scrub.rate_bytes if asked.rate is None else asked.rate
+        files = backends.files(settings)
+        how = How(
+            deep=asked.deep,
+            pace=Pace(rate),
+            sparse=settings.manifests.allow_sparse,
+            # What an unfinished backup brought is named by rows of its own.
+            removes=files is None or not (files / backups.UNFINISHED).exists(),
+        )
+        repairs = _repairs(settings, side, source) if asked.repair else None
+        return await Check(side, progress, how, repairs).run()
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is damaged, as far as anybody found, and how far the scrub is."""
+
+    damaged: list[tuple[Blob, list[RepositoryName]]]  # with some that hold it
+    scrub: Scrubbed | None
+    coverage: float  # of this cycle, from 0 to 1
+
+
+async def known_damage(settings: Settings) -> Known:
+    async with _registry(settings) as side:
+        blobs: list[Blob] = []
+        while page := await side.database.read(
+            partial(damage_rows.page, after=blobs[-1].digest if blobs else "", limit=_DAMAGED)
+        ):
+            blobs += page
+        held = [
+            await side.database.read(partial(blob_rows.holders, digest=one.digest, limit=_HOLDERS)) for one in blobs
+        ]
+        state = await side.database.read(scrubs.find)
+        return Known(list(zip(blobs, held, strict=True)), state, scrub.coverage(state))
+
+
+def _repairs(settings: Settings, side: Side, source: Side | None) -> Repairs:
+    damage = Damage(side.database, side.store)
+    copied = settings.storage.wants_copies
+    return Repairs(side, source, damage, lease=Lease(settings.uploads.lease_seconds), copied=copied)
+
+
+def another(settings: Settings, place: Path) -> Settings:
+    """The registry of a directory, such as a backup, or of a configuration's file. Raises ConfigurationError."""
+    return _directory(settings, place) if place.is_dir() else configuration.load(place, environment={}).settings
 
 
 async def rebuild(settings: Settings, progress: Progress, *, read: bool) -> Rebuilt:

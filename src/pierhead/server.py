@@ -78,7 +78,7 @@ class Server:
         metrics.build.watch(lambda: 1, __version__, engine.version())
         store = await stack.enter_async_context(backends.store(settings, metrics.stored))
         access = stack.enter_context(Access(settings.access, metrics.authenticated))
-        registry = Registry(database, store, settings, copies=backends.copies(settings, store))
+        registry = Registry(database, store, settings, copies=backends.copies(settings, store), observe=metrics)
         await stack.enter_async_context(_beside(registry.marks.run()))
         traced = await stack.enter_async_context(tracing.open_tracing(os.environ, observability, __version__))
         face = Distribution(Face.of(registry, access, settings, metrics.uploads), observability)

@@ -259,6 +259,18 @@ class CollectionSettings(Section):
     )
 
 
+class ScrubSettings(Section):
+    """Reading all blobs again, slowly, to find out what a disk made of them."""
+
+    days: float = Field(default=30, ge=0, le=3660, description="Each blob is read again within so long; 0: never.")
+    rate_bytes: Bytes = Field(
+        default=50 * MIB,
+        ge=0,
+        le=100 * GIB,
+        description="Bytes read in a second, at most, also by `pierhead check --deep`; 0: no limit.",
+    )
+
+
 class StorageSettings(Section):
     """Where the bytes are, and how they go there and come back."""
 
@@ -413,6 +425,7 @@ class Settings(Section):
     trash: TrashSettings = TrashSettings()
     untagged: UntaggedSettings = UntaggedSettings()
     collection: CollectionSettings = CollectionSettings()
+    scrub: ScrubSettings = ScrubSettings()
     database: DatabaseSettings = DatabaseSettings()
     storage: StorageSettings = StorageSettings()
     jobs: JobSettings = JobSettings()

@@ -14,3 +14,9 @@ def flip(file: Path) -> None:
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
+
+
+def files(data: Path) -> dict[str, Path]:
+    """The files of finished bytes, by their digests."""
+    found = sorted(data.glob("blobs/*/*/*"))
+    return {f"{path.parts[-3]}:{path.name.partition('.')[0]}": path for path in found}

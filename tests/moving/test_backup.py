@@ -183,7 +183,7 @@ def test_a_damaged_copy_is_found_when_it_is_read(filled: Path, tmp_path: Path) -
 
     done("backup", "--data", filled, "--to", backup, "--read")
 
-    assert "0 damaged" in done("check", "--data", backup, "--read")
+    assert "0 damaged" in done("check", "--data", backup, "--deep")
 
 
 def test_one_that_is_killed_goes_on(filled: Path, tmp_path: Path, announce: Callable[[str], None]) -> None:

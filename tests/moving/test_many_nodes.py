@@ -67,7 +67,7 @@ def test_it_moves_under_load_and_kills(
             time.sleep(1)
         assert more.acknowledged
         more.settle()
-    assert done("check", "--config", config, "--read").endswith("0 damaged or missing, 0 orphans\n")
+    assert done("check", "--config", config, "--deep").endswith("0 damaged or missing, 0 orphans\n")
     announce(f"grow to PostgreSQL and S3: {kills} kills, {load.acknowledged} requests acknowledged; {told.strip()}")
 
 
@@ -137,7 +137,7 @@ def test_a_lost_database_is_made_anew_from_the_bucket(
         assert manifests(another) == everything
         with serving(tmp_path / "new", "--config", str(config)) as server:
             assert served(server.host, everything) == before
-        assert done("check", "--config", config, "--read").endswith("0 damaged or missing, 0 orphans\n")
+        assert done("check", "--config", config, "--deep").endswith("0 damaged or missing, 0 orphans\n")
 
 
 def test_no_secret_is_told(old: Running, config: Path, postgresql: Cluster, tmp_path: Path) -> None:

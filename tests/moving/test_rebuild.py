@@ -57,7 +57,7 @@ def test_what_is_lost_is_told(data: Path) -> None:
     (data / "copies/manifests/sha256" / lost.partition(":")[2]).unlink()
     lose_the_database(data)
 
-    ran = pierhead("check", "--data", data, "--rebuild", "--read")
+    ran = pierhead("check", "--data", data, "--rebuild", "--deep")
 
     assert ran.returncode == 1
     assert f"{file.relative_to(data / 'blobs')}: other bytes than its digest says" in ran.stdout

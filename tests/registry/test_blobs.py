@@ -1,5 +1,6 @@
 """Pulling blobs without a wire."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -8,10 +9,11 @@ import pytest
 from pierhead.blobs.files import FileStore
 from pierhead.metadata.sqlite.database import SqliteDatabase
 from pierhead.metadata.unreferenced import Lease
-from pierhead.models import Blob
+from pierhead.models import Blob, Digest, RepositoryName
 from pierhead.registry.blobs import Blobs
 from pierhead.registry.clock import Clock
 from pierhead.registry.contents import Contents
+from pierhead.registry.damage import Damage
 from pierhead.registry.deleting import Deleting
 from pierhead.settings import StorageSettings
 from tests.contracts.blob_store import push
@@ -34,9 +36,18 @@ async def test_a_small_blob_is_whole_though_the_kernel_reads_it_bit_by_bit(
 
     async with SqliteDatabase(tmp_path / "pierhead.db") as database, FileStore(tmp_path, StorageSettings()) as store:
         contents = Contents(100_000, item_max=32 * 1024)
-        blobs = Blobs(database, store, contents, clock=Clock(database), deleting=Deleting(1), lease=Lease(60))
-        blob = Blob(digest="unused", size=len(content), key=await push(store, content))  # type: ignore[arg-type]  # never looked at
+        blobs = Blobs(
+            database,
+            store,
+            contents,
+            clock=Clock(database),
+            deleting=Deleting(1),
+            lease=Lease(60),
+            damage=Damage(database, store),
+        )
+        digest = Digest(f"sha256:{hashlib.sha256(content).hexdigest()}")
+        blob = Blob(digest, size=len(content), key=await push(store, content))
         monkeypatch.setattr(os, "preadv", short)
 
-        assert await blobs.content(blob) == content
-        assert await blobs.content(blob) == content
+        assert await blobs.content(RepositoryName("app"), blob) == content
+        assert await blobs.content(RepositoryName("app"), blob) == content

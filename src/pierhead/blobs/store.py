@@ -107,6 +107,18 @@ class Reader(Protocol):
 
 
 @runtime_checkable
+class SparesMemory(Protocol):
+    """A reader of bytes that the machine may have in memory, for others who need them often."""
+
+    def passing(self) -> AsyncIterator[bytes | bytearray]:
+        """All bytes, in order. What was not in memory before is not afterwards, and what was stays.
+
+        Raises StorageFailed when they end early.
+        """
+        ...
+
+
+@runtime_checkable
 class KeepsCopies(Protocol):
     """A store that also keeps copies of what is in rows, apart from blobs and uploads."""
 

@@ -1,11 +1,11 @@
-"""Commands that look after a registry, beside the server or without one: grow, backup, restore-backup, check."""
+"""Commands that look after a registry, beside the server or without one: grow, backup, restore-backup."""
 
 # ruff: noqa: PLC0415
 
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -34,7 +34,7 @@ def backup(directory: Path, config: Path | None, *, read: bool, **flags: Any) ->
     from pierhead import places
 
     settings = load(config, flags).settings
-    copied, seconds = _run(lambda: places.back_up(settings, directory, Bars(), read=read))
+    copied, seconds = run(lambda: places.back_up(settings, directory, Bars(), read=read))
     _tell(copied, f"{seconds:.1f} s: {directory}")
 
 
@@ -50,7 +50,7 @@ def restore_backup(directory: Path, config: Path | None, *, read: bool, **flags:
     from pierhead import places
 
     settings = load(config, flags).settings
-    copied, seconds = _run(lambda: places.restore(settings, directory, Bars(), read=read))
+    copied, seconds = run(lambda: places.restore(settings, directory, Bars(), read=read))
     _tell(copied, f"{seconds:.1f} s")
 
 
@@ -71,39 +71,15 @@ def grow(target: Path | None, config: Path | None, *, give_up: bool, read: bool,
         raise click.UsageError("one of --to CONFIG and --give-up is needed")
     settings = load(config, flags).settings
     if target is None:
-        _run(lambda: places.give_up(settings))
+        run(lambda: places.give_up(settings))
         return
     to = load(target, {}).settings
-    grown, seconds = _run(lambda: places.grow(settings, to, target, Bars(), read=read))
+    grown, seconds = run(lambda: places.grow(settings, to, target, Bars(), read=read))
     _tell(grown.copied, f"{seconds:.1f} s, pushes were refused for {grown.frozen_seconds:.2f} s")
     click.echo(f"The registry has moved: serve it with --config {target}")
 
 
-@click.command()
-@place_flags
-@click.option("--read", is_flag=True, help="Read and hash every blob, not only look at its size.")
-@click.option("--rebuild", is_flag=True, help="Fill an empty database with what the store tells.")
-def check(config: Path | None, *, read: bool, rebuild: bool, **flags: Any) -> None:
-    """Look whether all bytes are there that the rows name.
-
-    Exit code 1: some are not. Bytes that no row names are told, and do no harm.
-    """
-    from pierhead import places
-
-    settings = load(config, flags).settings
-    if rebuild:
-        rebuilt, seconds = _run(lambda: places.rebuild(settings, Bars(), read=read))
-        found = f"{rebuilt.blobs} blobs, {rebuilt.manifests} manifests and {rebuilt.tags} tags found in {seconds:.1f} s"
-        lost = f"{len(rebuilt.faults)} failed or incomplete, {rebuilt.unmarked} unmarked objects"
-        _end(rebuilt.faults, f"{found}: {lost}")
-    report, seconds = _run(lambda: places.check(settings, Bars(), read=read))
-    for orphan in report.orphans:
-        click.echo(f"orphan {orphan.key}: {orphan.size} bytes, no row names it")
-    looked = f"{report.manifests} manifests, {report.blobs} blobs with {amount(report.bytes)} in {seconds:.1f} s"
-    _end(report.faults, f"{looked}: {len(report.faults)} damaged or missing, {len(report.orphans)} orphans")
-
-
-COMMANDS = (backup, check, grow, restore_backup)
+COMMANDS = (backup, grow, restore_backup)
 
 
 def _tell(copied: "Copied", rest: str) -> None:
@@ -111,14 +87,7 @@ def _tell(copied: "Copied", rest: str) -> None:
     click.echo(f"{new} copied, {copied.total_rows} rows and {copied.total_blobs} blobs in all, in {rest}")
 
 
-def _end(faults: list[str], summary: str) -> NoReturn:
-    for fault in faults:
-        click.echo(fault)
-    click.echo(summary)
-    raise SystemExit(1 if faults else 0)
-
-
-def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T, float]:
+def run(work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T, float]:
     """What the work gives, and its seconds; ends the program where it fails."""
     import asyncio
     import signal

@@ -11,6 +11,7 @@ async def get_blob(call: Call) -> None:
     headers = _headers(blob)
     if call.scope["method"] == "HEAD" and call.may_push:
         # Who hears that it is there does not push it.
+        await call.face.registry.blobs.require_bytes(call.match.repository, blob)
         await call.face.registry.blobs.lease(call.match.repository, blob.digest)
     if matches(call.header(b"if-none-match"), blob.digest):
         await call.respond_empty(304, headers)
@@ -53,11 +54,11 @@ async def _send(call: Call, blob: Blob, headers: Headers) -> None:
     status = 206 if part else 200
     if part:
         headers.append((b"content-range", b"bytes %d-%d/%d" % (start, start + length - 1, blob.size)))
-    content = await call.face.registry.blobs.content(blob)
+    content = await call.face.registry.blobs.content(call.match.repository, blob)
     if content is not None:
         await call.respond(status, headers, content[start : start + length])
         return
-    reader = await call.face.registry.blobs.open(blob)
+    reader = await call.face.registry.blobs.open(call.match.repository, blob)
     try:
         await call.stream(status, headers, reader, start, length)
     finally:

@@ -18,6 +18,8 @@ class Kind:
     every: float | None = None  # seconds between two runs; None for what runs only when asked for
     # Whether there is anything to do, by a cheap look. Without work nothing is written, not even that there was none.
     wanted: Callable[[], Awaitable[bool]] | None = None
+    # Shows how it stands, now and then, in each process: whoever does the work, all are asked for their metrics.
+    show: Callable[[], Awaitable[None]] | None = None
     attempts: int = 8  # before it is dead; what runs again and again never is
     first_pause: float = 10.0  # seconds after the first failure, twice as long after each further one
     longest_pause: float = 3600.0  # seconds

@@ -1,5 +1,6 @@
 """The kinds of jobs that there are: what each does, and when."""
 
+from collections.abc import Callable
 from functools import partial
 
 from pierhead.jobs.attempt import SECOND
@@ -10,6 +11,7 @@ from pierhead.metadata.jobs import Job
 from pierhead.registry.copies import Copies
 from pierhead.registry.marks import Marks
 from pierhead.registry.registry import Registry
+from pierhead.registry.scrub import Scrub
 from pierhead.registry.uploads import Uploads
 from pierhead.settings import JobSettings
 
@@ -17,14 +19,19 @@ _MINUTE = 60.0
 _HOUR = 60 * _MINUTE
 _FORGOTTEN_AT_ONCE = 1000
 
+Stands = Callable[[float, int, int | None], None]  # coverage, damaged blobs, when the last whole cycle ended
 
-def known(registry: Registry, database: Database, settings: JobSettings) -> dict[str, Kind]:
-    """By their names. What a store has no use for is left out."""
+
+def known(
+    registry: Registry, database: Database, settings: JobSettings, *, stands: Stands = lambda *_: None
+) -> dict[str, Kind]:
+    """By their names. What a store has no use for is left out. `stands` takes how far the scrub is."""
     kinds = [
         expire_uploads(registry.uploads),
         abort_orphans(registry.uploads),
         mark_blobs(registry.marks),
         forget_jobs(database, settings),
+        *([scrub_blobs(registry.scrub, stands)] if registry.scrub.on else []),
         *([copy_manifests(registry.copies)] if registry.copies else []),
     ]
     return {kind.name: kind for kind in kinds}
@@ -67,6 +74,18 @@ def copy_manifests(copies: Copies) -> Kind:
             pass
 
     return Kind("manifests.copy", perform, every=2.0, wanted=copies.any_owed, longest_pause=5 * _MINUTE)
+
+
+def scrub_blobs(scrub: Scrub, stands: Stands) -> Kind:
+    async def perform(_: Job) -> None:
+        while await scrub.go():
+            pass
+
+    async def show() -> None:
+        now = await scrub.numbers()
+        stands(now.coverage, now.damaged, now.whole_at)
+
+    return Kind("blobs.scrub", perform, every=_MINUTE, wanted=scrub.wanted, show=show)
 
 
 def forget_jobs(database: Database, settings: JobSettings) -> Kind:

@@ -85,6 +85,8 @@ class Runner:
             if kind.every is not None and kind.name not in scheduled:
                 add = partial(rows.schedule, kind=kind.name, after=int(spread(kind.every) * SECOND))
                 await self._database.write(add, durable=False)
+            if kind.show is not None:
+                await kind.show()
         self._counted(await self._database.read(rows.counts))
 
     async def _take_up(self, group: asyncio.TaskGroup, free: int) -> int:

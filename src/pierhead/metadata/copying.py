@@ -96,7 +96,19 @@ TABLES = (
 BLOBS = next(table for table in TABLES if table.name == "blobs")
 CONTENTS = frozenset(("blob_contents", "manifest_contents"))
 NOT_COPIED = frozenset(
-    ("uploads", "upload_parts", "doomed_keys", "owed_marks", "secrets", "jobs", "owed_copies", "moves", "holds")
+    (
+        "uploads",
+        "upload_parts",
+        "doomed_keys",
+        "removed_keys",
+        "owed_marks",
+        "secrets",
+        "jobs",
+        "owed_copies",
+        "moves",
+        "holds",
+        "scrubs",
+    )
 )
 
 # The key of a blob whose bytes have not arrived. `;` comes after `:`.
@@ -312,11 +324,11 @@ async def is_named(tx: Transaction, key: str) -> bool:
 async def stored_after(tx: Transaction, after: str, *, limit: int) -> list[Blob]:
     """Some blobs past a digest, in the order of their digests."""
     rows = await tx.fetch_all(
-        "SELECT digest, size, key FROM blobs WHERE digest > :after ORDER BY digest LIMIT :limit",
+        "SELECT digest, size, key, damage FROM blobs WHERE digest > :after ORDER BY digest LIMIT :limit",
         after=after,
         limit=limit,
     )
-    return [Blob(Digest(digest), size, key) for digest, size, key in rows]
+    return [Blob(Digest(digest), size, key, damage) for digest, size, key, damage in rows]
 
 
 async def is_empty(tx: Transaction) -> bool:

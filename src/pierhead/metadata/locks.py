@@ -30,6 +30,11 @@ def blob(digest: Digest, *, shared: bool = False) -> Lock:
     return _lock(_BLOB, digest, shared=shared)
 
 
+def key(name: str) -> Lock:
+    """Of who names a key in the store, or lets nobody name it any more. In one order with those of blobs."""
+    return _lock(_BLOB, name)
+
+
 def manifest(digest: Digest) -> Lock:
     return _lock(_MANIFEST, digest)
 

@@ -78,8 +78,13 @@ async def content(tx: Transaction, digest: Digest) -> bytes | None:
 
 
 async def keep_content(tx: Transaction, digest: Digest, body: bytes) -> None:
+    """Also in place of other bytes, which a disk made of them."""
     await tx.execute(
-        "INSERT INTO manifest_contents (digest, content) VALUES (:digest, :body) ON CONFLICT (digest) DO NOTHING",
+        """
+        INSERT INTO manifest_contents (digest, content) VALUES (:digest, :body)
+            ON CONFLICT (digest) DO UPDATE SET content = excluded.content
+             WHERE manifest_contents.content <> excluded.content
+        """,
         digest=digest,
         body=body,
     )

@@ -85,3 +85,24 @@ CREATE INDEX tag_history_by_repository ON tag_history (repository_id, id);
 -- Since when, and until when, a repository had its name.
 CREATE INDEX events_of_lives ON events (repository_id, id)
  WHERE action IN ('repository.deleted', 'repository.restored');
+
+-- Keys of bytes that no row named and that were removed. Whoever was about to name one comes too late, however late.
+CREATE TABLE removed_keys (
+    key           TEXT NOT NULL PRIMARY KEY,
+    removed_at    INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- How far whoever reads all blobs again has come, in the order of the digits of their digests. There is one row.
+CREATE TABLE scrubs (
+    name          TEXT NOT NULL PRIMARY KEY,
+    began_at      INTEGER NOT NULL, -- this cycle
+    reached       TEXT NOT NULL, -- digits of the last digest that was looked at
+    blobs         INTEGER NOT NULL, -- looked at in this cycle
+    bytes         INTEGER NOT NULL,
+    damaged       INTEGER NOT NULL, -- found in it
+    looked_at     INTEGER, -- when a blob was last looked at
+    whole_at      INTEGER, -- when the last whole cycle ended, and what it found
+    whole_blobs   INTEGER,
+    whole_bytes   INTEGER,
+    whole_damaged INTEGER
+) WITHOUT ROWID;

@@ -13,9 +13,9 @@ from pierhead.metadata import blobs as blob_rows
 from pierhead.metadata import copying
 from pierhead.metadata.clock import now
 from pierhead.models import Blob, Part, RepositoryName, Upload
-from pierhead.moving.faults import fault
 from pierhead.moving.progress import Advance, Progress
 from pierhead.moving.side import Side
+from pierhead.registry.faults import fault
 
 AT_ONCE = 4  # blobs
 _PAGE = 256  # blobs
@@ -50,7 +50,7 @@ async def look(target: Side, progress: Progress, *, read: bool) -> None:
 
     async def inspect(blob: Blob) -> None:
         # Also one beside its row: the source may have it in its store since, and so no bytes in its rows.
-        if not blob.key.startswith(copying.PENDING) and await fault(target, blob, read=read) is not None:
+        if not blob.key.startswith(copying.PENDING) and await _is_faulty(target, blob, read=read):
             await target.database.write(lambda tx: copying.lost(tx, blob))
         advance(1)
 
@@ -59,6 +59,10 @@ async def look(target: Side, progress: Progress, *, read: bool) -> None:
         while page := await target.database.read(partial(copying.stored_after, after=after, limit=_PAGE)):
             await each(page, inspect)
             after = page[-1].digest
+
+
+async def _is_faulty(side: Side, blob: Blob, *, read: bool) -> bool:
+    return await fault(side.database, side.store, blob, read=read) is not None
 
 
 class _Carrier:
@@ -74,7 +78,7 @@ class _Carrier:
         if found is None:
             return
         try:
-            arrived = await self._copy(found)
+            arrived = await bring(self._source, self._target, found, self._advance)
         except BlobMissing as error:
             # It may have been pushed again meanwhile, under another key.
             again = await self._source.database.read(lambda tx: blob_rows.stored(tx, awaited.digest))
@@ -82,50 +86,10 @@ class _Carrier:
                 return
             if again == found:
                 raise MoveFailed(f"the blob {found.digest} is missing") from error
-            arrived = await self._copy(again)
+            arrived = await bring(self._source, self._target, again, self._advance)
         await self._target.database.write(lambda tx: copying.arrived(tx, arrived))
         self.blobs += 1
         self.bytes += arrived.size
-
-    async def _copy(self, blob: Blob) -> Blob:
-        """The blob as the target has it now. Raises BlobMissing, MoveFailed."""
-        store = self._target.store
-        upload = _upload(str(uuid4()), blob.digest.algorithm)
-        alone, key = _Alone(upload), None
-        async with store.append(upload, alone) as appender:
-            try:
-                async with aclosing(self._chunks(blob)) as chunks:
-                    async for chunk in chunks:
-                        await appender.write(chunk)
-                        self._advance(len(chunk))
-                if appender.offset != blob.size or await appender.digest(blob.digest.algorithm) != blob.digest:
-                    raise MoveFailed(f"the blob {blob.digest} is damaged: its bytes are not what its digest says")
-                key = await appender.commit(blob.digest)
-            finally:
-                await store.discard(alone.upload, kept=key)
-        if isinstance(store, MarksDigests):
-            await store.mark(blob.digest, key)
-        copied = Blob(blob.digest, blob.size, key)
-        if (wrong := await fault(self._target, copied, read=False)) is not None:
-            raise MoveFailed(f"the copy of the blob {blob.digest} is not whole: {wrong}")
-        return copied
-
-    async def _chunks(self, blob: Blob) -> AsyncGenerator[bytes, None]:
-        """Raises BlobMissing."""
-        if blob.inline:
-            content = await self._source.database.read(lambda tx: blob_rows.content(tx, blob.digest))
-            if content is None:
-                raise BlobMissing(blob.digest)
-            yield content
-            return
-        reader = await self._source.store.open(blob.key)
-        try:
-            if reader.size != blob.size:
-                raise MoveFailed(f"the blob {blob.digest} has {reader.size} bytes, not {blob.size}")
-            async for chunk in reader.chunks(0, blob.size):
-                yield bytes(chunk)  # the reader uses its buffer again
-        finally:
-            reader.close()
 
 
 class _Alone:
@@ -142,6 +106,54 @@ class _Alone:
 
     async def parts(self) -> list[Part]:
         return []
+
+
+async def bring(source: Side, target: Side, blob: Blob, advance: Advance) -> Blob:
+    """A source's blob as the target has its bytes now; no row names their key yet. Raises BlobMissing, MoveFailed."""
+    store = target.store
+    upload = _upload(str(uuid4()), blob.digest.algorithm)
+    alone, key = _Alone(upload), None
+    async with store.append(upload, alone) as appender:
+        try:
+            async with aclosing(_chunks(source, blob)) as chunks:
+                async for chunk in chunks:
+                    await appender.write(chunk)
+                    advance(len(chunk))
+            if appender.offset != blob.size or await appender.digest(blob.digest.algorithm) != blob.digest:
+                raise MoveFailed(f"the blob {blob.digest} is damaged: its bytes are not what its digest says")
+            key = await appender.commit(blob.digest)
+        finally:
+            await store.discard(alone.upload, kept=key)
+    if isinstance(store, MarksDigests):
+        await store.mark(blob.digest, key)
+    copied = Blob(blob.digest, blob.size, key)
+    if (wrong := await fault(target.database, store, copied, read=False)) is not None:
+        raise MoveFailed(f"the copy of the blob {blob.digest} is not whole: {wrong}")
+    return copied
+
+
+async def whole(source: Side, blob: Blob) -> bytes:
+    """All bytes of a small blob, whatever they are. Raises BlobMissing, MoveFailed."""
+    async with aclosing(_chunks(source, blob)) as chunks:
+        return b"".join([chunk async for chunk in chunks])
+
+
+async def _chunks(source: Side, blob: Blob) -> AsyncGenerator[bytes, None]:
+    """Raises BlobMissing."""
+    if blob.inline:
+        content = await source.database.read(lambda tx: blob_rows.content(tx, blob.digest))
+        if content is None:
+            raise BlobMissing(blob.digest)
+        yield content
+        return
+    reader = await source.store.open(blob.key)
+    try:
+        if reader.size != blob.size:
+            raise MoveFailed(f"the blob {blob.digest} has {reader.size} bytes, not {blob.size}")
+        async for chunk in reader.chunks(0, blob.size):
+            yield bytes(chunk)  # the reader uses its buffer again
+    finally:
+        reader.close()
 
 
 def _upload(upload_id: str, algorithm: str) -> Upload:

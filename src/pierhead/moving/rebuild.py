@@ -17,15 +17,15 @@ from pierhead.metadata import copying, moves, repositories, unreferenced
 from pierhead.metadata.database import Transaction
 from pierhead.metadata.unreferenced import Lease
 from pierhead.models import HEX_LENGTHS, Actor, Blob, Digest, RepositoryName, TagName, in_row
-from pierhead.moving.faults import digest_under
 from pierhead.moving.history import History
 from pierhead.moving.progress import Progress
 from pierhead.moving.restore import claim
-from pierhead.moving.rows import is_of
 from pierhead.moving.side import Side
 from pierhead.registry import documents
 from pierhead.registry.contents import Contents
+from pierhead.registry.damage import Damage
 from pierhead.registry.deleting import Deleting
+from pierhead.registry.faults import digest_under, is_of
 from pierhead.registry.manifests import Manifests
 from pierhead.settings import ManifestSettings
 
@@ -57,7 +57,14 @@ class Rebuilding:
         self._side = side
         self._progress = progress
         self._read = read
-        self._manifests = Manifests(side.database, Contents(0, item_max=0), _SETTINGS, deleting=_DELETING, lease=_LEASE)
+        self._manifests = Manifests(
+            side.database,
+            Contents(0, item_max=0),
+            _SETTINGS,
+            deleting=_DELETING,
+            lease=_LEASE,
+            damage=Damage(side.database, side.store),
+        )
         self._rebuilt = Rebuilt()
 
     async def run(self) -> Rebuilt:

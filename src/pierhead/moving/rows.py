@@ -5,7 +5,6 @@ removed goes first, from the last table to the first, since what comes may take 
 """
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from pierhead.metadata.copying import BLOBS, CONTENTS, PENDING, TABLES, Key, Tab
 from pierhead.metadata.database import Row, Transaction
 from pierhead.models import Digest, in_row
 from pierhead.moving.progress import Advance, Progress
+from pierhead.registry.faults import is_of
 
 _STRETCH = 1000  # rows
 # Manifests are long: a stretch of them is about so many bytes.
@@ -147,10 +147,6 @@ def check_contents(table: Table, rows: list[Row]) -> None:
         if not is_of(Digest(digest), content):
             kind = "the manifest" if table.name == "manifest_contents" else "the blob"
             raise MoveFailed(f"{kind} {digest} is damaged: its row holds other bytes")
-
-
-def is_of(digest: Digest, content: bytes) -> bool:
-    return hashlib.new(digest.algorithm, content).hexdigest() == digest.hex
 
 
 def _arriving(table: Table, row: Row) -> Row:

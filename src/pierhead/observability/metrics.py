@@ -61,6 +61,16 @@ class Metrics:
             "pierhead_job_seconds", "Seconds of attempts at jobs", ("kind",), buckets=JOB_SECONDS
         )
         self.jobs_unfinished = Gauge("pierhead_jobs_unfinished", "Jobs that are not done", ("kind", "state"))
+        self.damage = Counter("pierhead_damage_found", "Damaged content found: by whom, and what", ("by", "what"))
+        self.damaged_now = Gauge("pierhead_damaged_blobs", "Blobs that are damaged now, until they are pushed again")
+        self.scrubbed_blobs = Counter("pierhead_scrub_blobs", "Blobs that were read again")
+        self.scrubbed_bytes = Counter("pierhead_scrub_bytes", "Bytes of blobs that were read again")
+        self.scrub_coverage = Gauge(
+            "pierhead_scrub_coverage", "Share of the blobs that were read again in this cycle, from 0 to 1"
+        )
+        self.scrub_whole = Gauge(
+            "pierhead_scrub_whole_timestamp_seconds", "When the last whole cycle ended; 0: none has yet"
+        )
         self.log_dropped = Counter("pierhead_access_log_dropped", "Access log lines dropped, because no one read them")
         self.connections = Reading(
             "pierhead_database_connections", "Connections of one worker to PostgreSQL; waiting: requests", ("state",)
@@ -86,6 +96,20 @@ class Metrics:
         for labels in {*self.jobs_unfinished.rows, *counts}:
             kind, state = labels
             self.jobs_unfinished.set(counts.get((kind, state), 0), kind, state)
+
+    def damaged(self, by: str, what: str) -> None:
+        """Somebody found that a blob or a manifest is not what it was."""
+        self.damage.add(1, by, what)
+
+    def scrubbed(self, blobs: int, size: int) -> None:
+        self.scrubbed_blobs.add(blobs)
+        self.scrubbed_bytes.add(size)
+
+    def scrub_stands(self, coverage: float, damaged: int, whole_at: int | None) -> None:
+        """How far the scrub is; `whole_at` in microseconds since 1970."""
+        self.scrub_coverage.set(coverage)
+        self.damaged_now.set(damaged)
+        self.scrub_whole.set((whole_at or 0) / 1_000_000)
 
     def watch_pool(self, pool: Pool) -> None:
         self.connections.watch(lambda: pool.open, "open")

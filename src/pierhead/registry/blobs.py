@@ -9,14 +9,23 @@ from pierhead.metadata import events, locks, repositories, unreferenced
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.unreferenced import Lease
 from pierhead.models import Actor, Blob, Digest, RepositoryName
-from pierhead.registry import holding
+from pierhead.registry import faults, holding
 from pierhead.registry.clock import Clock
 from pierhead.registry.contents import Contents
+from pierhead.registry.damage import By, Damage
 from pierhead.registry.deleting import Deleting
 from pierhead.registry.stale import Stale
 
 # How many holders of a blob are looked at for one that the caller may pull from.
 _SOURCES_MAX = 100
+
+
+class _Wrong(BlobMissing):
+    __doc__ = BlobMissing.__doc__  # it reads the same
+
+    def __init__(self, digest: Digest, what: str) -> None:
+        super().__init__(digest)
+        self.what = what
 
 
 class Blobs:
@@ -30,7 +39,9 @@ class Blobs:
         clock: Clock,
         deleting: Deleting,
         lease: Lease,
+        damage: Damage,
     ) -> None:
+        self._damage = damage
         self._database = database
         self._clock = clock
         self._deleting = deleting
@@ -68,25 +79,42 @@ class Blobs:
 
         await self._database.write(renew)
 
-    async def content(self, blob: Blob) -> bytes | None:
-        """All bytes of a small blob; None where it is too large to be kept in memory."""
+    async def require_bytes(self, repository: RepositoryName, blob: Blob) -> None:
+        """For a client that pushes nothing where it hears that a blob is there. Raises BlobUnknown, BlobMissing."""
+        if not blob.inline:
+            (await self.open(repository, blob, by="push")).close()
+
+    async def content(self, repository: RepositoryName, blob: Blob) -> bytes | None:
+        """All bytes of a small blob; None where it is too large to be kept in memory.
+
+        Raises BlobUnknown where it went since it was found, BlobMissing where its bytes are gone or others.
+        """
         if blob.size > self._contents.item_max:
             return None
         kept = self._contents.get(blob.key)
-        if kept is None and blob.inline:
-            kept = await self._database.read(lambda tx: rows.content(tx, blob.digest))
-            if kept is None:
-                raise BlobMissing(blob.digest)
-            self._contents.keep(blob.key, kept)
-        elif kept is None:
-            reader = await self.open(blob)
+        if kept is not None:
+            return kept
+        try:
+            return await self._content(blob)
+        except _Wrong as wrong:
+            return await self._content(await self._found_again(repository, blob, wrong, by="pull"))
+
+    async def _content(self, blob: Blob) -> bytes:
+        if blob.inline:
+            content = await self._database.read(lambda tx: rows.content(tx, blob.digest))
+            if content is None:
+                raise _Wrong(blob.digest, faults.MISSING)
+        else:
+            reader = await self._open(blob)
             try:
                 # One read may bring less than was asked for, and what is kept here is served for ever.
-                kept = b"".join([bytes(chunk) async for chunk in reader.chunks(0, blob.size)])
+                content = b"".join([bytes(chunk) async for chunk in reader.chunks(0, blob.size)])
             finally:
                 reader.close()
-            self._contents.keep(blob.key, kept)
-        return kept
+        if not faults.is_of(blob.digest, content):
+            raise _Wrong(blob.digest, faults.ALTERED)
+        self._contents.keep(blob.key, content)
+        return content
 
     async def address(self, blob: Blob, *, seconds: int) -> str | None:
         """Where a client gets the bytes itself, for so long; None where it cannot, or they are soon sent."""
@@ -95,12 +123,31 @@ class Blobs:
         headers = {"content-type": "application/octet-stream", "cache-control": f"private, max-age={seconds}"}
         return await self._store.sign(blob.key, seconds=seconds, headers=headers)
 
-    async def open(self, blob: Blob) -> Reader:
-        """Raises BlobMissing where its bytes are gone or cut short."""
-        reader = await self._store.open(blob.key)
+    async def open(self, repository: RepositoryName, blob: Blob, *, by: By = "pull") -> Reader:
+        """Raises BlobUnknown where it went since it was found, BlobMissing where its bytes are gone or cut short."""
+        try:
+            return await self._open(blob)
+        except _Wrong as wrong:
+            return await self._open(await self._found_again(repository, blob, wrong, by=by))
+
+    async def _found_again(self, repository: RepositoryName, blob: Blob, wrong: "_Wrong", *, by: By) -> Blob:
+        """The blob under the key that its row has now. Where that is the same, it is damaged: told, and BlobMissing."""
+        found = await self._database.read(lambda tx: rows.held(tx, repository, blob.digest))
+        if found is None:
+            raise BlobUnknown(blob.digest)
+        if found.key == blob.key:
+            await self._damage.report(found, wrong.what, by=by)
+            raise wrong
+        return found
+
+    async def _open(self, blob: Blob) -> Reader:
+        try:
+            reader = await self._store.open(blob.key)
+        except BlobMissing as error:
+            raise _Wrong(blob.digest, faults.MISSING) from error
         if reader.size != blob.size:
             reader.close()
-            raise BlobMissing(blob.digest)
+            raise _Wrong(blob.digest, faults.cut(reader.size, blob.size))
         return reader
 
     async def mount(
@@ -112,7 +159,13 @@ class Blobs:
         may_pull: Callable[[RepositoryName], bool],
         actor: Actor,
     ) -> bool:
-        """Lets a repository hold a blob of another one; False where the caller can pull it from none."""
+        """Lets a repository hold a blob of another one; False where the caller can pull it from none.
+
+        That is so of a blob whose bytes are gone, too: the client then pushes them.
+        """
+        known = await self._database.read(lambda tx: rows.stored(tx, digest))
+        if known is None or not await holding.is_sound(self._store, known):
+            return False
 
         async def mount(tx: Transaction) -> bool:
             await tx.lock(locks.blob(digest, shared=True))

@@ -3,9 +3,9 @@
 from typing import Literal
 
 from pierhead.blobs.store import BlobStore
-from pierhead.errors import BlobMissing, UploadOutOfOrder, UploadUnknown
+from pierhead.errors import BlobMissing, KeyRemoved, UploadOutOfOrder, UploadUnknown
 from pierhead.metadata import blobs as blob_rows
-from pierhead.metadata import copies, events, repositories, unreferenced
+from pierhead.metadata import copies, events, orphans, repositories, unreferenced
 from pierhead.metadata import uploads as rows
 from pierhead.metadata.database import Transaction
 from pierhead.metadata.unreferenced import Lease
@@ -13,6 +13,12 @@ from pierhead.models import Actor, Blob, Digest, RepositoryName, Upload
 
 
 async def put(tx: Transaction, blob: Blob, content: bytes | None, *, copied: bool) -> None:
+    """Gives a blob its bytes. The blob is locked, and so is a key in the store.
+
+    Raises KeyRemoved where whoever removes orphans was first: what is under such a key is gone, or soon will be.
+    """
+    if content is None and await orphans.is_removed(tx, blob.key):
+        raise KeyRemoved(blob.key)
     await blob_rows.put(tx, blob, content=content)
     if copied and content is not None:
         await copies.owe(tx, "blob", blob.digest)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pierhead.errors import (
     DigestMismatch,
+    ManifestDamaged,
     ManifestPartUnknown,
     ManifestTooLarge,
     ManifestUnknown,
@@ -19,8 +20,9 @@ from pierhead.metadata import tags as tag_rows
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.unreferenced import Lease
 from pierhead.models import Actor, Digest, Manifest, RepositoryName, TagName
-from pierhead.registry import documents, preconditions
+from pierhead.registry import documents, faults, preconditions
 from pierhead.registry.contents import Contents
+from pierhead.registry.damage import Damage
 from pierhead.registry.deleting import Deleting, pinned
 from pierhead.registry.documents import Document
 from pierhead.registry.preconditions import Precondition
@@ -47,12 +49,14 @@ class Manifests:
         *,
         deleting: Deleting,
         lease: Lease,
+        damage: Damage,
     ) -> None:
         self._database = database
         self._recall = (stale or database).recall
         self._contents = contents
         self._settings = settings
         self._deleting = deleting
+        self._damage = damage
         self._lease = lease
 
     async def find(self, repository: RepositoryName, reference: Digest | TagName) -> Manifest:
@@ -70,13 +74,16 @@ class Manifests:
         raise RepositoryUnknown(repository) if known is None else ManifestUnknown(reference)
 
     async def content(self, manifest: Manifest) -> bytes:
-        """The bytes, as they were pushed."""
+        """The bytes, as they were pushed. Raises ManifestDamaged rather than give others."""
         kept = self._contents.get(manifest.digest)
         if kept is not None:
             return kept
         content = await self._database.read(lambda tx: rows.content(tx, manifest.digest))
         if content is None:  # deleted since it was found
             raise ManifestUnknown(manifest.digest)
+        if not await self._is_sound(manifest.digest, content):
+            self._damage.manifest(manifest.digest, by="pull")
+            raise ManifestDamaged(manifest.digest)
         self._contents.keep(manifest.digest, content)
         return content
 
@@ -154,6 +161,11 @@ class Manifests:
 
         await self._database.write(delete)
 
+    async def _is_sound(self, digest: Digest, content: bytes) -> bool:
+        if len(content) <= _INLINE_BYTES:
+            return faults.is_of(digest, content)
+        return await asyncio.to_thread(faults.is_of, digest, content)
+
     def _read(self, content: bytes, content_type: str, algorithm: str) -> tuple[Digest, Document]:
         document = documents.read(content, content_type, max_references=self._settings.max_references)
         return Digest(f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"), document
@@ -168,10 +180,10 @@ class Manifests:
             await tag_rows.tagged(tx, known.id)
         if not self._settings.allow_sparse:  # also of one that is known: what it needs may be damaged by now
             await _require_parts(tx, repository_id, document)
+        await rows.keep_content(tx, digest, content)  # of one that is known too: its row may hold other bytes by now
         if known is not None and known.live and known.media_type == document.media_type:
             return known.id, False
         if known is None:
-            await rows.keep_content(tx, digest, content)
             return await rows.add(tx, new, document.references, tagged=tagged), True
         if known.media_type != document.media_type:
             await unreferenced.note_parts(tx, known.id, lease=self._lease)

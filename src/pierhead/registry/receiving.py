@@ -113,7 +113,8 @@ class Receiving:
 
     async def _write_rows(self, tx: Transaction, new: "_Stored", actor: Actor) -> str | None:
         """The key that the digest has now; None where there are neither sound bytes nor a new key."""
-        await tx.lock(locks.blob(new.digest))
+        keys = [locks.key(new.key)] if new.key is not None and new.content is None else []
+        await tx.lock(locks.blob(new.digest), *keys)
         current = await blob_rows.stored(tx, new.digest)
         useless = current is None or current.damage is not None
         if useless and new.key is None:

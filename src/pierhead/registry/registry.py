@@ -1,5 +1,7 @@
 """Everything that a registry does, by noun. Faces (`distribution`, `api`, `cli`) ask it, and nothing below it."""
 
+from typing import Protocol
+
 from pierhead.blobs.store import BlobStore, KeepsCopies
 from pierhead.metadata.database import Database
 from pierhead.metadata.unreferenced import Lease
@@ -7,6 +9,7 @@ from pierhead.registry.blobs import Blobs
 from pierhead.registry.clock import Clock
 from pierhead.registry.contents import Contents
 from pierhead.registry.copies import Copies
+from pierhead.registry.damage import Damage
 from pierhead.registry.deleting import Deleting
 from pierhead.registry.history import History
 from pierhead.registry.manifests import Manifests
@@ -15,6 +18,7 @@ from pierhead.registry.pins import Pins
 from pierhead.registry.promotions import Promotions
 from pierhead.registry.referrers import Referrers
 from pierhead.registry.repositories import Repositories
+from pierhead.registry.scrub import Scrub
 from pierhead.registry.stale import Stale
 from pierhead.registry.tags import Tags
 from pierhead.registry.uploads import Uploads
@@ -23,11 +27,40 @@ from pierhead.settings import Settings
 _SMALL_BLOB_BYTES = 32 * 1024
 
 
+class Observe(Protocol):
+    """What becomes of numbers that only the rules know."""
+
+    def damaged(self, by: str, what: str) -> None:
+        """Somebody found that a blob or a manifest is not what it was."""
+        ...
+
+    def scrubbed(self, blobs: int, size: int) -> None:
+        """So many were read again, with so many bytes."""
+        ...
+
+
+class Unobserved:
+    """Counts nothing."""
+
+    def damaged(self, by: str, what: str) -> None: ...
+
+    def scrubbed(self, blobs: int, size: int) -> None: ...
+
+
+UNOBSERVED = Unobserved()
+
+
 class Registry:
     """`copies` is the store where it shall keep copies of what is in rows."""
 
     def __init__(
-        self, database: Database, store: BlobStore, settings: Settings, *, copies: KeepsCopies | None = None
+        self,
+        database: Database,
+        store: BlobStore,
+        settings: Settings,
+        *,
+        copies: KeepsCopies | None = None,
+        observe: Observe = UNOBSERVED,
     ) -> None:
         copied = copies is not None
         half = settings.cache.content_bytes // 2
@@ -37,15 +70,20 @@ class Registry:
         deleting = Deleting(settings.trash.keep_hours, allow_needed=needed, copied=copied)
         lease = Lease(settings.uploads.lease_seconds)
         clock = Clock(database)
+        self.damage = Damage(database, store, observe.damaged)
+        self.scrub = Scrub(database, store, self.damage, settings.scrub, observe.scrubbed)
+        damage = self.damage
         self.repositories = Repositories(database)
-        self.manifests = Manifests(database, manifests, settings.manifests, stale, deleting=deleting, lease=lease)
+        self.manifests = Manifests(
+            database, manifests, settings.manifests, stale, deleting=deleting, lease=lease, damage=damage
+        )
         self.tags = Tags(database, deleting=deleting)
         self.history = History(database)
         self.pins = Pins(database)
         self.promotions = Promotions(database, copied=copied)
         self.marks = Marks(database, store)
         small = Contents(half, item_max=_SMALL_BLOB_BYTES)
-        self.blobs = Blobs(database, store, small, stale, clock=clock, deleting=deleting, lease=lease)
+        self.blobs = Blobs(database, store, small, stale, clock=clock, deleting=deleting, lease=lease, damage=damage)
         inline = settings.storage.inline_bytes
         self.uploads = Uploads(database, store, self.marks, settings.uploads, clock=clock, inline=inline, copied=copied)
         self.referrers = Referrers(database)

@@ -19,7 +19,7 @@ from pierhead.blobs.files.takeover import lock, take_over
 from pierhead.blobs.hashing import Hashes
 from pierhead.blobs.store import Appender, Kept, Ledger, Reader
 from pierhead.blobs.work import Observe, Work, storage_errors, unobserved
-from pierhead.errors import BlobMissing, StorageFull, UploadBusy, UploadUnknown
+from pierhead.errors import BlobMissing, StorageFailed, StorageFull, UploadBusy, UploadUnknown
 from pierhead.models import Upload
 from pierhead.settings import StorageSettings
 
@@ -190,4 +190,7 @@ def _open(reader: FileReader, path: str, key: str) -> None:
     try:
         reader.open(path)
     except FileNotFoundError as error:
+        # Where the whole directory is away, as that of a disk that is not mounted, nobody knows what it holds.
+        if not os.path.isdir(path.rpartition("/")[0]):  # noqa: PTH112  a path is a text here
+            raise StorageFailed(f"open: the directory of {key} is away") from error
         raise BlobMissing(key) from error

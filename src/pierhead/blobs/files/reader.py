@@ -12,6 +12,8 @@ from pierhead.errors import StorageFailed
 SMALL = 64 * 1024
 # Asked of the disk at once where bytes are not in memory.
 _AHEAD = 4 * 1024 * 1024
+# Read at once by who passes by: long enough for a disk without reading ahead.
+_PASSING = 1024 * 1024
 _NOT_NOW = (errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL)
 
 
@@ -58,6 +60,20 @@ class FileReader:
                 yield data
             start += count
 
+    async def passing(self) -> AsyncIterator[bytes | bytearray]:
+        """Without reading ahead: what the kernel brought by itself could not be told from what others need."""
+        os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)
+        start = 0
+        while start < self.size:
+            length = min(_PASSING, self.size - start)
+            data = self._cached(start, length)
+            if len(data) < length:
+                data = await self._work.syncing("read", length, partial(self._pass, start, length))
+            if not data:
+                raise StorageFailed(f"read: the blob ends at {start} of {self.size} bytes")
+            yield data
+            start += len(data)
+
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
@@ -67,6 +83,11 @@ class FileReader:
         if self.size > SMALL:
             os.posix_fadvise(self._fd, start, _AHEAD, os.POSIX_FADV_WILLNEED)
         return os.pread(self._fd, length, start)
+
+    def _pass(self, start: int, length: int) -> bytes:
+        data = os.pread(self._fd, length, start)
+        os.posix_fadvise(self._fd, start, length, os.POSIX_FADV_DONTNEED)
+        return data
 
     def _cached(self, start: int, length: int) -> bytes:
         """What is in memory of a range, from its start; b"" where that is nothing."""
