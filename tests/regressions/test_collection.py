@@ -74,8 +74,8 @@ def _same_layer_twice(client: httpx.Client, repository: str) -> tuple[str, bytes
 
 
 def _config_that_is_a_layer(client: httpx.Client, repository: str) -> tuple[str, bytes]:
-    content = push_blob(client, repository, b"{}") and b"{}"
-    return OCI_IMAGE, image(content, [content])
+    push_blob(client, repository, b"{}")
+    return OCI_IMAGE, image(b"{}", [b"{}"])
 
 
 def _unknown_parts(client: httpx.Client, repository: str) -> tuple[str, bytes]:
