@@ -33,7 +33,7 @@ _HELD = """
 _CONTENTS = "INSERT INTO manifest_contents (digest, content) VALUES (:digest, :content)"
 _MANIFESTS = """
     INSERT INTO manifests (id, repository_id, digest, media_type, size, pushed_at)
-    VALUES (:id, :repository_id, :digest, :media_type, :size, clock_us())"""
+    /*! OVERRIDING SYSTEM VALUE */ VALUES (:id, :repository_id, :digest, :media_type, :size, clock_us())"""
 _REFERENCES = "INSERT INTO manifest_references (manifest_id, digest, kind) VALUES (:manifest_id, :digest, :kind)"
 _TAGS = """
     INSERT INTO tags (repository_id, name, manifest_id, moved_at)

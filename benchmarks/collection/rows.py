@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks import loads, peers
 from benchmarks.collection import distribution, files, ours
 from benchmarks.collection.contents import Contents, more_orphans
+from benchmarks.collection.many import shared
 from benchmarks.collection.ours import Ours
 from benchmarks.collection.report import Line, number, ratio
 from benchmarks.loads import Loaded
@@ -48,25 +49,33 @@ class Bench:
         return Contents(self.blobs // 10, self.unneeded, repositories=max(10, self.blobs // 10_000))
 
 
-def examined(bench: Bench) -> Line:
-    contents = bench.tenth
+def pace(bench: Bench) -> list[Line]:
     with _alone(bench) as registry:
-        ours.fill(registry, contents)
-        rates = []
-        for _ in range(bench.rounds):
-            ours.suspect(registry, contents, contents.blobs - contents.unneeded)
-            count = ours.waiting(registry)
-            rates.append(count / ours.collect(registry))
-    return _at_least("blobs looked at, of which nothing may go, /s", rates, EXAMINED_GOAL)
+        return _pace(bench, registry, bench.tenth, bench.unneeded)
 
 
-def removed(bench: Bench) -> Line:
-    contents = bench.tenth
-    with _alone(bench) as registry:
-        ours.fill(registry, contents)
-        more = more_orphans(list(registry.ids))
-        rates = [_removal(registry, list(itertools.islice(more, bench.unneeded))) for _ in range(bench.rounds)]
-    return _at_least("blobs removed, rows and files, /s", rates, REMOVED_GOAL)
+def pace_of_many(bench: Bench) -> list[Line]:
+    with shared(bench.folder) as registry:
+        small = Contents(bench.blobs // 50, 0, repositories=10)
+        lines = _pace(bench, registry, small, bench.unneeded // 25)
+        return [Line(f"{line.name}, PostgreSQL and S3", line.cells, "") for line in lines]
+
+
+def _pace(bench: Bench, registry: Ours, contents: Contents, orphans: int) -> list[Line]:
+    ours.fill(registry, contents)
+    examined = [_examination(registry, contents) for _ in range(bench.rounds)]
+    more = more_orphans(list(registry.ids))
+    removed = [_removal(registry, list(itertools.islice(more, orphans))) for _ in range(bench.rounds)]
+    return [
+        _at_least("blobs looked at that have to stay, /s", examined, EXAMINED_GOAL),
+        _at_least("blobs removed, rows and bytes, /s", removed, REMOVED_GOAL),
+    ]
+
+
+def _examination(registry: Ours, contents: Contents) -> float:
+    ours.suspect(registry, contents, contents.blobs)
+    count = ours.waiting(registry)
+    return count / ours.collect(registry)
 
 
 def _removal(registry: Ours, orphans: list[tuple[str, str]]) -> float:
@@ -221,8 +230,8 @@ def _alone(bench: Bench) -> Iterator[Ours]:
 
 
 ROWS: dict[str, Callable[[Bench], list[Line]]] = {
-    "examined": lambda bench: [examined(bench)],
-    "removed": lambda bench: [removed(bench)],
+    "pace": pace,
+    "pace-many": pace_of_many,
     "steady": steady,
     "flat-out": flat_out,
     "offline": lambda bench: [offline(bench)],
