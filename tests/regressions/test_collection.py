@@ -368,6 +368,38 @@ def test_a_blob_that_cannot_be_removed_stops_no_other(tmp_path: Path) -> None:
         assert blobs_left(server, stuck) == []
 
 
+def test_many_blobs_that_cannot_be_removed_stop_none_behind_them(tmp_path: Path) -> None:
+    """The same, where a whole page of what is to be removed begins with one of them, and the next page too."""
+    data = tmp_path / "data"
+    with eager(data) as server, httpx.Client(base_url=server.url, timeout=30) as client:
+        push_image(client, "kept", "1", "kept")
+    keys = [_key(number) for number in range(0, 1 << 16, 1 << 3)]  # 8,192, all over
+    stuck = [data / "blobs" / key for key in keys[:: len(keys) // 8]]
+    for path in stuck:
+        path.mkdir()
+        (path / "in the way").touch()
+    behind = data / "blobs" / _key((1 << 16) - 1)
+    behind.touch()
+    with closing(engine.connect(data / "pierhead.db")) as connection, connection:
+        rows = [(key,) for key in (*keys, _key((1 << 16) - 1))]
+        connection.executemany("INSERT INTO doomed_keys (key, doomed_at) VALUES (?, 0)", rows)
+
+    for _ in range(2):
+        attempt(data, "gc")
+
+    assert not behind.exists()
+    for path in stuck:
+        (path / "in the way").unlink()
+        path.rmdir()
+    pierhead(data, "gc")
+    assert _count(data, "doomed_keys") == 0
+
+
+def _key(number: int) -> str:
+    hexed = f"{number:04x}{number:060x}"
+    return f"sha256/{hexed[:2]}/{hexed}.{number:032x}-0"
+
+
 def test_a_collector_that_is_killed_breaks_neither_itself_nor_the_next_start(tmp_path: Path) -> None:
     """zot#1233: what a collection left half-done kept the registry from starting."""
     seed = random.SystemRandom().randrange(10**9)
