@@ -204,18 +204,18 @@ def _count(ours: Ours, sql: str) -> int:
     return run(ours, count)
 
 
-def collecting(ours: Ours) -> subprocess.Popen[bytes]:
-    """`pierhead gc`, beside whoever serves."""
+def collecting(ours: Ours, *, rests: bool) -> subprocess.Popen[bytes]:
+    """`pierhead gc`, beside whoever serves; where it rests it does as the server's own job does."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PIERHEAD_")}
-    command = [sys.executable, "-m", "pierhead.cli.main", "gc", *ours.flags, "--json"]
+    command = [sys.executable, "-m", "pierhead.cli.main", "gc", *ours.flags, *([] if rests else ["--no-rest"])]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**inherited, **ours.environment})
 
 
 def collect(ours: Ours) -> float:
-    """Seconds of one collection to its end."""
+    """Seconds of one collection to its end, without rests."""
     files.settle()
     begun = time.perf_counter()
-    if code := collecting(ours).wait():
+    if code := collecting(ours, rests=False).wait():
         raise SystemExit(f"pierhead gc: exit code {code}")
     took = time.perf_counter() - begun
     if left := waiting(ours) + doomed(ours):
