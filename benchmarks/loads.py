@@ -27,6 +27,7 @@ class Loaded:
     errors: int
     protocol: str
     wait: float  # milliseconds from the last byte of a pushed blob to its 201, the median
+    p99: float  # milliseconds of one piece of work
 
     @property
     def rate(self) -> float:
@@ -57,9 +58,8 @@ def load(program: Path, mode: str, base: str, **options: object) -> Loaded:
     found = json.loads(done.stdout)
     if found["errors"]:
         raise SystemExit(f"{mode} {base} {options}: {found}")
-    return Loaded(
-        found["count"], found["bytes"], found["seconds"], found["errors"], found.get("proto", ""), found["wait_ms"]
-    )
+    counts = found["count"], found["bytes"], found["seconds"], found["errors"]
+    return Loaded(*counts, found.get("proto", ""), found["wait_ms"], found["p99_ms"])
 
 
 def digest_of_push(program: Path, size: int, seed: int) -> str:

@@ -12,7 +12,6 @@ from benchmarks.peers import ANONYMOUS, NGINX, OURS
 from benchmarks.rows import BEST, Bench
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "benchmark.md"
-_START, _END = "<!-- table -->", "<!-- /table -->"
 MIB = 1 << 20
 
 
@@ -90,11 +89,12 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def write(text: str) -> None:
+def write(text: str, mark: str = "table") -> None:
     """Keeps a table in the documentation; one of fewer rows and the same registries replaces those rows alone."""
-    before, _, rest = PAGE.read_text().partition(_START)
-    kept, _, after = rest.partition(_END)
-    PAGE.write_text(f"{before}{_START}\n\n{merged(kept.strip(), text)}\n\n{_END}{after}")
+    start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    before, _, rest = PAGE.read_text().partition(start)
+    kept, _, after = rest.partition(end)
+    PAGE.write_text(f"{before}{start}\n\n{merged(kept.strip(), text)}\n\n{end}{after}")
 
 
 def merged(kept: str, text: str) -> str:

@@ -33,6 +33,7 @@ var (
 	seconds = flag.Float64("seconds", 3, "of requests and images")
 	size    = flag.Int64("size", 1<<30, "bytes of each blob pushed")
 	repos   = flag.Int("repos", 1, "repositories of images")
+	rate    = flag.Float64("rate", 0, "of requests and images, a second in all; 0: as many as may be")
 	seed    = flag.Uint64("seed", 1, "makes content unlike that of other runs")
 )
 
@@ -135,6 +136,18 @@ func each(work func(stream int) []time.Duration) []time.Duration {
 	return all
 }
 
+// due waits until a stream's next piece of work is due, and tells when that was: what waits behind something slow counts
+// from there. Without a rate it is due now.
+func due(started time.Time, stream, i int) time.Time {
+	if *rate == 0 {
+		return time.Now()
+	}
+	each := float64(*streams) / *rate
+	moment := started.Add(time.Duration((float64(i) + float64(stream)/float64(*streams)) * each * float64(time.Second)))
+	time.Sleep(time.Until(moment))
+	return moment
+}
+
 // requests: bare connections and ready-made requests, so that the client costs little.
 func requests() []time.Duration {
 	list := []string{*paths}
@@ -151,7 +164,8 @@ func requests() []time.Duration {
 		ready[i] = []byte(*method + " " + path + " HTTP/1.1\r\nHost: " + host + "\r\nUser-Agent: load\r\n" +
 			"Accept: application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*\r\n" + header + "\r\n")
 	}
-	ending := time.Now().Add(time.Duration(*seconds * float64(time.Second)))
+	started := time.Now()
+	ending := started.Add(time.Duration(*seconds * float64(time.Second)))
 	return each(func(stream int) []time.Duration {
 		address := strings.TrimPrefix(at(stream), "http://")
 		connection, err := net.Dial("tcp", address)
@@ -162,9 +176,9 @@ func requests() []time.Duration {
 		defer connection.Close()
 		reader := bufio.NewReaderSize(connection, 64<<10)
 		var times []time.Duration
-		for i := stream * 7919; time.Now().Before(ending); i++ {
-			begun := time.Now()
-			if _, err := connection.Write(ready[i%len(ready)]); err != nil {
+		for i := 0; time.Now().Before(ending); i++ {
+			begun := due(started, stream, i)
+			if _, err := connection.Write(ready[(stream*7919+i)%len(ready)]); err != nil {
 				fail(err)
 				return times
 			}
@@ -369,11 +383,12 @@ const (
 // images: two layers, a config and a manifest each, none like another.
 func images() []time.Duration {
 	shared := client()
-	ending := time.Now().Add(time.Duration(*seconds * float64(time.Second)))
+	started := time.Now()
+	ending := started.Add(time.Duration(*seconds * float64(time.Second)))
 	return each(func(stream int) []time.Duration {
 		var times []time.Duration
 		for i := 0; time.Now().Before(ending); i++ {
-			begun := time.Now()
+			begun := due(started, stream, i)
 			if err := image(shared, stream, i); err != nil {
 				fail(err)
 				return times
