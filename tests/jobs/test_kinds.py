@@ -16,7 +16,7 @@ import pytest
 from tests.jobs.conftest import eventually
 from tests.running import Running, serving
 
-SCHEDULED = {"blobs.mark", "uploads.expire", "uploads.abort-orphans", "jobs.forget"}
+SCHEDULED = {"blobs.collect", "blobs.mark", "uploads.expire", "uploads.abort-orphans", "jobs.forget"}
 OFTEN = {"PIERHEAD_JOBS_POLL_SECONDS": "0.05"}
 
 

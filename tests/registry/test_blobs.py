@@ -8,7 +8,7 @@ import pytest
 from pierhead.blobs.files import FileStore
 from pierhead.metadata.sqlite.database import SqliteDatabase
 from pierhead.metadata.unreferenced import Lease
-from pierhead.models import Blob
+from pierhead.models import Blob, RepositoryName
 from pierhead.registry.blobs import Blobs
 from pierhead.registry.clock import Clock
 from pierhead.registry.contents import Contents
@@ -36,7 +36,8 @@ async def test_a_small_blob_is_whole_though_the_kernel_reads_it_bit_by_bit(
         contents = Contents(100_000, item_max=32 * 1024)
         blobs = Blobs(database, store, contents, clock=Clock(database), deleting=Deleting(1), lease=Lease(60))
         blob = Blob(digest="unused", size=len(content), key=await push(store, content))  # type: ignore[arg-type]  # never looked at
+        app = RepositoryName("team/app")
         monkeypatch.setattr(os, "preadv", short)
 
-        assert await blobs.content(blob) == content
-        assert await blobs.content(blob) == content
+        assert await blobs.content(app, blob) == content
+        assert await blobs.content(app, blob) == content

@@ -10,6 +10,7 @@ import click
 from pierhead import __version__
 from pierhead.cli import upkeep
 from pierhead.cli.flags import CONFIGURATION_MISTAKES, FLAGS, load, place_flags, read, refuse, settings_flags
+from pierhead.cli.gc import gc
 from pierhead.cli.jobs import jobs
 
 
@@ -109,7 +110,7 @@ def show(config: Path | None, **flags: Any) -> None:
     click.echo(effective_toml(configuration))
 
 
-for command in (jobs, *upkeep.COMMANDS):
+for command in (gc, jobs, *upkeep.COMMANDS):
     main.add_command(command)
 
 

@@ -53,11 +53,11 @@ async def _send(call: Call, blob: Blob, headers: Headers) -> None:
     status = 206 if part else 200
     if part:
         headers.append((b"content-range", b"bytes %d-%d/%d" % (start, start + length - 1, blob.size)))
-    content = await call.face.registry.blobs.content(blob)
+    content = await call.face.registry.blobs.content(call.match.repository, blob)
     if content is not None:
         await call.respond(status, headers, content[start : start + length])
         return
-    reader = await call.face.registry.blobs.open(blob)
+    reader = await call.face.registry.blobs.open(call.match.repository, blob)
     try:
         await call.stream(status, headers, reader, start, length)
     finally:

@@ -1,12 +1,15 @@
 """The kinds of jobs that there are: what each does, and when."""
 
+from contextlib import aclosing
 from functools import partial
+from typing import Protocol
 
 from pierhead.jobs.attempt import SECOND
 from pierhead.jobs.kind import Kind
 from pierhead.metadata import jobs as rows
 from pierhead.metadata.database import Database
 from pierhead.metadata.jobs import Job
+from pierhead.registry.collector import Backlog, Collector, Step
 from pierhead.registry.copies import Copies
 from pierhead.registry.marks import Marks
 from pierhead.registry.registry import Registry
@@ -18,12 +21,28 @@ _HOUR = 60 * _MINUTE
 _FORGOTTEN_AT_ONCE = 1000
 
 
-def known(registry: Registry, database: Database, settings: JobSettings) -> dict[str, Kind]:
+class Told(Protocol):
+    """Who counts what the jobs do."""
+
+    def collected(self, step: Step) -> None: ...
+
+    def to_collect(self, backlog: Backlog) -> None: ...
+
+
+class _Nobody:
+    def collected(self, step: Step) -> None: ...
+
+    def to_collect(self, backlog: Backlog) -> None: ...
+
+
+def known(registry: Registry, database: Database, settings: JobSettings, told: Told | None = None) -> dict[str, Kind]:
     """By their names. What a store has no use for is left out."""
+    told = told or _Nobody()
     kinds = [
         expire_uploads(registry.uploads),
         abort_orphans(registry.uploads),
         mark_blobs(registry.marks),
+        collect_blobs(registry.collector, told),
         forget_jobs(database, settings),
         *([copy_manifests(registry.copies)] if registry.copies else []),
     ]
@@ -57,6 +76,21 @@ def mark_blobs(marks: Marks) -> Kind:
             pass
 
     return Kind("blobs.mark", perform, every=_MINUTE, wanted=marks.any_left)
+
+
+def collect_blobs(collector: Collector, told: Told) -> Kind:
+    async def wanted() -> bool:
+        backlog = await collector.backlog()
+        told.to_collect(backlog)
+        return backlog.any
+
+    async def perform(_: Job) -> None:
+        async with aclosing(collector.run()) as steps:
+            async for step in steps:
+                told.collected(step)
+        told.to_collect(await collector.backlog())
+
+    return Kind("blobs.collect", perform, every=_MINUTE, wanted=wanted)
 
 
 def copy_manifests(copies: Copies) -> Kind:

@@ -49,14 +49,14 @@ class Blobs:
     async def lease(self, repository: RepositoryName, digest: Digest) -> None:
         """Lets a client that was told of a blob count on it until it pushes the manifest that names it.
 
-        A blob that is referenced needs no lease, and one that has more than half of it left is not written.
+        A blob that is referenced needs no lease, and one that is leased for long enough is not written.
         Raises BlobUnknown where it went meanwhile.
         """
         until = await self._database.recall(("lease", repository, digest), lambda tx: _leased(tx, repository, digest))
         if until is None:
             return
         await self._clock.look_now_and_then()
-        if until - self._clock.now() >= self._lease.microseconds // 2:
+        if until - self._clock.now() >= self._lease.promised:
             return
 
         async def renew(tx: Transaction) -> None:
@@ -68,10 +68,19 @@ class Blobs:
 
         await self._database.write(renew)
 
-    async def content(self, blob: Blob) -> bytes | None:
-        """All bytes of a small blob; None where it is too large to be kept in memory."""
+    async def content(self, repository: RepositoryName, blob: Blob) -> bytes | None:
+        """All bytes of a small blob; None where it is too large to be kept in memory.
+
+        Raises BlobUnknown where it went since it was found, BlobMissing where its bytes are gone.
+        """
         if blob.size > self._contents.item_max:
             return None
+        try:
+            return await self._content(blob)
+        except BlobMissing:
+            return await self._content(await self._found_again(repository, blob))
+
+    async def _content(self, blob: Blob) -> bytes:
         kept = self._contents.get(blob.key)
         if kept is None and blob.inline:
             kept = await self._database.read(lambda tx: rows.content(tx, blob.digest))
@@ -79,7 +88,7 @@ class Blobs:
                 raise BlobMissing(blob.digest)
             self._contents.keep(blob.key, kept)
         elif kept is None:
-            reader = await self.open(blob)
+            reader = await self._open(blob)
             try:
                 # One read may bring less than was asked for, and what is kept here is served for ever.
                 kept = b"".join([bytes(chunk) async for chunk in reader.chunks(0, blob.size)])
@@ -89,14 +98,32 @@ class Blobs:
         return kept
 
     async def address(self, blob: Blob, *, seconds: int) -> str | None:
-        """Where a client gets the bytes itself, for so long; None where it cannot, or they are soon sent."""
+        """Where a client gets the bytes itself, for so long; None where it cannot, or they are soon sent.
+
+        Who follows it after the blob is gone is told so by the store.
+        """
         if blob.size <= self._contents.item_max or not isinstance(self._store, SignsUrls):
             return None
         headers = {"content-type": "application/octet-stream", "cache-control": f"private, max-age={seconds}"}
         return await self._store.sign(blob.key, seconds=seconds, headers=headers)
 
-    async def open(self, blob: Blob) -> Reader:
-        """Raises BlobMissing where its bytes are gone or cut short."""
+    async def open(self, repository: RepositoryName, blob: Blob) -> Reader:
+        """Raises BlobUnknown where it went since it was found, BlobMissing where its bytes are gone or cut short."""
+        try:
+            return await self._open(blob)
+        except BlobMissing:
+            return await self._open(await self._found_again(repository, blob))
+
+    async def _found_again(self, repository: RepositoryName, blob: Blob) -> Blob:
+        """The blob under the key that its row has now, as the bytes under the one that it had are gone."""
+        found = await self._database.read(lambda tx: rows.held(tx, repository, blob.digest))
+        if found is None:
+            raise BlobUnknown(blob.digest)
+        if found.key == blob.key:  # damage: the row names bytes that are not there
+            raise BlobMissing(blob.digest)
+        return found
+
+    async def _open(self, blob: Blob) -> Reader:
         reader = await self._store.open(blob.key)
         if reader.size != blob.size:
             reader.close()
@@ -147,10 +174,10 @@ class Blobs:
 
 
 async def _leased(tx: Transaction, repository: RepositoryName, digest: Digest) -> int | None:
-    """Until when a blob is leased that no manifest needs; None where it needs no lease."""
+    """Until when a blob is leased that no manifest needs; None where it needs no lease. Raises BlobUnknown."""
     repository_id = await repositories.identify(tx, repository)
-    if repository_id is None:
-        return None
+    if repository_id is None or await rows.held(tx, repository, digest) is None:
+        raise BlobUnknown(digest)
     until = await unreferenced.leased_until(tx, repository_id, digest)
     if until is None or await unreferenced.is_referenced(tx, repository_id, digest):
         return None
