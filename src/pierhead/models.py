@@ -143,6 +143,14 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Doomed:
+    """Bytes that no row names any more, and that no row ever will."""
+
+    key: str
+    digest: Digest | None  # that they were of, where that is known
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """A part of an unfinished upload that an object store took."""
 

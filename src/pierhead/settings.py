@@ -257,6 +257,12 @@ class CollectionSettings(Section):
     grace_hours: float = Field(
         default=24, ge=0, le=24 * 365, description="A blob that nothing needs any more stays for so long."
     )
+    share: float = Field(
+        default=0.2,
+        gt=0,
+        le=1,
+        description="The part of the time that a process spends on it; after each step it rests for the other part.",
+    )
 
 
 class ScrubSettings(Section):

@@ -15,7 +15,7 @@ import pytest
 from pierhead.blobs.files import FileStore, layout
 from pierhead.blobs.files.staged import Staged
 from pierhead.errors import ConfigurationError, PierheadError, StorageFailed, StorageFull, UploadUnknown
-from pierhead.models import Upload
+from pierhead.models import Doomed, Upload
 from pierhead.settings import StorageSettings
 from tests.contracts.blob_store import Row, finish, patch, pull, push, session, writing
 
@@ -172,7 +172,7 @@ async def test_every_operation_is_observed(folder: Path) -> None:
         seen[operation] = seen.get(operation, 0) + size
 
     async with FileStore(folder, SETTINGS, observe=observe) as store:
-        await store.remove(await push(store, DATA))
+        await store.remove([Doomed(await push(store, DATA), None)])
         await store.ping()
 
     assert seen == {"lock": 0, "write": len(DATA), "commit": len(DATA), "discard": 0, "remove": 0, "ping": 0}

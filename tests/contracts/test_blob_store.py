@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pierhead.blobs.store import BlobStore, KeepsCopies, Lists, MarksDigests, TellsCopies
 from pierhead.errors import BlobMissing, StorageFailed, UploadUnknown
-from pierhead.models import Digest
+from pierhead.models import Digest, Doomed
 from tests.contracts.blob_store import STORES, Kind, Opens, finish, patch, pull, push, session, taken, writing
 
 pytestmark = pytest.mark.anyio
@@ -134,7 +134,7 @@ async def test_a_key_that_holds_nothing_is_missing(store: BlobStore, key: str) -
     with pytest.raises(BlobMissing):
         await store.open(key)
 
-    await store.remove(key)
+    await store.remove([Doomed(key, None)])
 
 
 @pytest.mark.parametrize("identity", ["../../etc/passwd", "", "x", "0" * 36, str(session().id).upper() + "/"])
@@ -146,7 +146,7 @@ async def test_an_upload_id_that_is_no_uuid_is_unknown(store: BlobStore, identit
 async def test_the_same_bytes_pushed_twice_get_two_keys(store: BlobStore) -> None:
     first, second = await push(store, b"same"), await push(store, b"same")
 
-    await store.remove(first)
+    await store.remove([Doomed(first, None)])
 
     assert first != second
     assert await pull(store, second) == b"same"
@@ -169,7 +169,7 @@ async def test_any_split_over_requests_and_frames_is_the_same_blob(
 
         assert at == upload.offset
         assert await pull(store, key) == DATA[:at]
-        await store.remove(key)
+        await store.remove([Doomed(key, None)])
 
 
 async def test_a_body_of_single_bytes_is_stored(store: BlobStore) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from pierhead.blobs.files import FileStore
 from pierhead.errors import BlobMissing, UploadBusy, UploadUnknown
-from pierhead.models import Upload
+from pierhead.models import Doomed, Upload
 from pierhead.settings import StorageSettings
 from tests.contracts.blob_store import Row, finish, patch, pull, push, session, writing
 
@@ -44,8 +44,8 @@ async def test_an_open_blob_outlives_its_key(store: FileStore) -> None:
     key = await push(store, DATA)
     reader = await store.open(key)
 
-    await store.remove(key)
-    await store.remove(key)
+    await store.remove([Doomed(key, None)])
+    await store.remove([Doomed(key, None)])
 
     assert b"".join([bytes(chunk) async for chunk in reader.chunks(0, reader.size)]) == DATA
     reader.close()
@@ -133,7 +133,7 @@ async def test_a_commit_can_be_repeated_within_one_request(store: FileStore) -> 
     async with writing(store, session()) as appender:
         await appender.write(DATA)
         digest = await appender.digest("sha256")
-        await store.remove(await appender.commit(digest))
+        await store.remove([Doomed(await appender.commit(digest), None)])
         key = await appender.commit(digest)
 
     assert await pull(store, key) == DATA

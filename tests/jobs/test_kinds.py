@@ -16,7 +16,14 @@ import pytest
 from tests.jobs.conftest import eventually
 from tests.running import Running, serving
 
-SCHEDULED = {"blobs.mark", "blobs.scrub", "uploads.expire", "uploads.abort-orphans", "jobs.forget"}
+SCHEDULED = {
+    "blobs.collect",
+    "blobs.mark",
+    "blobs.scrub",
+    "uploads.expire",
+    "uploads.abort-orphans",
+    "jobs.forget",
+}
 OFTEN = {"PIERHEAD_JOBS_POLL_SECONDS": "0.05"}
 
 

@@ -17,7 +17,7 @@ from pierhead.blobs.store import BlobStore, Lists
 from pierhead.errors import BlobMissing, KeyRemoved
 from pierhead.metadata import blobs as blob_rows
 from pierhead.metadata.database import Database
-from pierhead.models import Actor, Digest, RepositoryName
+from pierhead.models import Actor, Digest, Doomed, RepositoryName
 from pierhead.moving import orphans
 from pierhead.registry.marks import Marks
 from pierhead.registry.uploads import Uploads
@@ -153,6 +153,6 @@ async def forget(registry: Registry) -> None:
     for table in ("repository_blobs", "unreferenced_blobs", "owed_marks", "blobs"):
         await registry.database.write(lambda tx, table=table: tx.execute(f"DELETE FROM {table}"))
     for key in await keys(registry.store):
-        await registry.store.remove(key)
+        await registry.store.remove([Doomed(key, None)])
         with pytest.raises(BlobMissing):
             await registry.store.open(key)

@@ -20,7 +20,7 @@ from pierhead.metadata import blobs as blob_rows
 from pierhead.metadata import damage as damage_rows
 from pierhead.metadata import scrubs as rows
 from pierhead.metadata.database import Database
-from pierhead.models import Blob, Digest
+from pierhead.models import Blob, Digest, Doomed
 from pierhead.registry.damage import Damage
 from pierhead.registry.scrub import Scrub, coverage
 from pierhead.settings import ScrubSettings, StorageSettings
@@ -125,7 +125,7 @@ async def test_a_cycle_reads_each_blob_once_over_its_days(registry: Registry, bl
 
 async def test_damage_is_found_told_and_set_aside(registry: Registry, blobs: list[Blob]) -> None:
     missing, altered, cut = blobs[:3]
-    await registry.store.remove(missing.key)
+    await registry.store.remove([Doomed(missing.key, missing.digest)])
     await repoint(registry, altered, random.Random(99).randbytes(altered.size))
     await repoint(registry, cut, b"x" * 100)
     scrub = registry.scrub()
@@ -201,7 +201,7 @@ async def test_a_store_that_fails_damages_nothing(
 async def test_a_key_is_missing_only_where_the_store_answers(
     registry: Registry, blobs: list[Blob], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await registry.store.remove(blobs[0].key)
+    await registry.store.remove([Doomed(blobs[0].key, blobs[0].digest)])
 
     async def fail() -> None:
         raise StorageFailed("on purpose")

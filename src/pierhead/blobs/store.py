@@ -4,12 +4,12 @@ A key is written once and never reused, so that a late removal can never hit new
 Which digest has which key is a row's business (`metadata`), never read from here.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from pierhead.models import Digest, Mark, Part, Upload
+from pierhead.models import Digest, Doomed, Mark, Part, Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +129,10 @@ class KeepsCopies(Protocol):
         """
         ...
 
+    async def forget(self, name: str) -> None:
+        """Removes a copy; nothing happens where there is none. Raises StorageFailed."""
+        ...
+
 
 class BlobStore(Protocol):
     """Bytes. Every method raises StorageFailed where the store does, StorageFull where it is full."""
@@ -165,8 +169,11 @@ class BlobStore(Protocol):
         """Raises BlobMissing where the key holds nothing."""
         ...
 
-    async def remove(self, key: str) -> None:
-        """Removes finished bytes; nothing happens where there are none."""
+    async def remove(self, doomed: Sequence[Doomed]) -> None:
+        """Removes finished bytes, and what the store was told of them; nothing happens where there are none.
+
+        On return that survives power loss. Where some cannot be removed, the others may be gone all the same.
+        """
         ...
 
     async def ping(self) -> None:

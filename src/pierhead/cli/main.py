@@ -11,6 +11,7 @@ from pierhead import __version__
 from pierhead.cli import upkeep
 from pierhead.cli.check import check as check_registry
 from pierhead.cli.flags import CONFIGURATION_MISTAKES, FLAGS, load, place_flags, read, refuse, settings_flags
+from pierhead.cli.gc import gc
 from pierhead.cli.history import history
 from pierhead.cli.jobs import jobs
 from pierhead.cli.pins import pin
@@ -113,7 +114,7 @@ def show(config: Path | None, **flags: Any) -> None:
     click.echo(effective_toml(configuration))
 
 
-for command in (check_registry, history, jobs, pin, promote, *upkeep.COMMANDS):
+for command in (check_registry, gc, history, jobs, pin, promote, *upkeep.COMMANDS):
     main.add_command(command)
 
 

@@ -1,13 +1,15 @@
 """The kinds of jobs that there are: what each does, and when."""
 
-from collections.abc import Callable
+from contextlib import aclosing
 from functools import partial
+from typing import Protocol
 
 from pierhead.jobs.attempt import SECOND
 from pierhead.jobs.kind import Kind
 from pierhead.metadata import jobs as rows
 from pierhead.metadata.database import Database
 from pierhead.metadata.jobs import Job
+from pierhead.registry.collector import Backlog, Collector, Step
 from pierhead.registry.copies import Copies
 from pierhead.registry.marks import Marks
 from pierhead.registry.registry import Registry
@@ -19,19 +21,35 @@ _MINUTE = 60.0
 _HOUR = 60 * _MINUTE
 _FORGOTTEN_AT_ONCE = 1000
 
-Stands = Callable[[float, int, int | None], None]  # coverage, damaged blobs, when the last whole cycle ended
+
+class Told(Protocol):
+    """Who counts what the jobs do."""
+
+    def collected(self, step: Step) -> None: ...
+
+    def to_collect(self, backlog: Backlog) -> None: ...
+
+    def scrub_stands(self, coverage: float, damaged: int, whole_at: int | None) -> None: ...
 
 
-def known(
-    registry: Registry, database: Database, settings: JobSettings, *, stands: Stands = lambda *_: None
-) -> dict[str, Kind]:
-    """By their names. What a store has no use for is left out. `stands` takes how far the scrub is."""
+class _Nobody:
+    def collected(self, step: Step) -> None: ...
+
+    def to_collect(self, backlog: Backlog) -> None: ...
+
+    def scrub_stands(self, coverage: float, damaged: int, whole_at: int | None) -> None: ...
+
+
+def known(registry: Registry, database: Database, settings: JobSettings, told: Told | None = None) -> dict[str, Kind]:
+    """By their names. What a store has no use for is left out."""
+    told = told or _Nobody()
     kinds = [
         expire_uploads(registry.uploads),
         abort_orphans(registry.uploads),
         mark_blobs(registry.marks),
+        collect_blobs(registry.collector, told),
         forget_jobs(database, settings),
-        *([scrub_blobs(registry.scrub, stands)] if registry.scrub.on else []),
+        *([scrub_blobs(registry.scrub, told)] if registry.scrub.on else []),
         *([copy_manifests(registry.copies)] if registry.copies else []),
     ]
     return {kind.name: kind for kind in kinds}
@@ -66,6 +84,21 @@ def mark_blobs(marks: Marks) -> Kind:
     return Kind("blobs.mark", perform, every=_MINUTE, wanted=marks.any_left)
 
 
+def collect_blobs(collector: Collector, told: Told) -> Kind:
+    async def wanted() -> bool:
+        backlog = await collector.backlog()
+        told.to_collect(backlog)
+        return backlog.any
+
+    async def perform(_: Job) -> None:
+        async with aclosing(collector.run()) as steps:
+            async for step in steps:
+                told.collected(step)
+        told.to_collect(await collector.backlog())
+
+    return Kind("blobs.collect", perform, every=_MINUTE, wanted=wanted)
+
+
 def copy_manifests(copies: Copies) -> Kind:
     """Pushes only note what they owe: a job for each of them would be a second row that all of them contend for."""
 
@@ -76,14 +109,14 @@ def copy_manifests(copies: Copies) -> Kind:
     return Kind("manifests.copy", perform, every=2.0, wanted=copies.any_owed, longest_pause=5 * _MINUTE)
 
 
-def scrub_blobs(scrub: Scrub, stands: Stands) -> Kind:
+def scrub_blobs(scrub: Scrub, told: Told) -> Kind:
     async def perform(_: Job) -> None:
         while await scrub.go():
             pass
 
     async def show() -> None:
         now = await scrub.numbers()
-        stands(now.coverage, now.damaged, now.whole_at)
+        told.scrub_stands(now.coverage, now.damaged, now.whole_at)
 
     return Kind("blobs.scrub", perform, every=_MINUTE, wanted=scrub.wanted, show=show)
 

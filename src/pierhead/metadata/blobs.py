@@ -107,10 +107,23 @@ async def release(tx: Transaction, repository_id: int, digest: Digest) -> bool:
     return removed > 0
 
 
+async def release_all(tx: Transaction, held: Iterable[tuple[int, Digest]]) -> None:
+    """Lets repositories hold blobs no more, each the one that it is named with."""
+    await tx.execute_many(
+        "DELETE FROM repository_blobs WHERE repository_id = :repository_id AND digest = :digest",
+        [{"repository_id": repository_id, "digest": digest} for repository_id, digest in held],
+    )
+
+
+async def remove(tx: Transaction, digests: Iterable[Digest]) -> None:
+    """Removes blobs that nobody holds; what they have in the store was doomed before."""
+    await tx.execute_many("DELETE FROM blobs WHERE digest = :digest", [{"digest": digest} for digest in digests])
+
+
 async def missing(tx: Transaction, repository_id: int, digests: Iterable[Digest]) -> list[Digest]:
     """Which of these the repository does not hold, or only damaged."""
     sql = """
         SELECT digest FROM repository_blobs AS held
          WHERE NOT EXISTS (SELECT 1 FROM blobs WHERE blobs.digest = held.digest AND blobs.damage IS NOT NULL)
-           AND repository_id = :repository_id AND digest IN"""
+           AND repository_id = :repository_id AND digest IN ?"""
     return await absent(tx, sql, digests, repository_id=repository_id)

@@ -7,7 +7,8 @@ from typing import Literal
 from pierhead.metadata.database import Transaction
 from pierhead.models import Digest, RepositoryName, TagName
 
-What = Literal["pushed", "deleted", "blob"]
+# `gone`: the copies of a digest are to be what the rows say now, which is none unless it came back.
+What = Literal["pushed", "deleted", "blob", "gone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,14 @@ async def owe(
         tag=tag,
         digest=digest,
         media_type=media_type,
+    )
+
+
+async def owe_gone(tx: Transaction, digests: Iterable[Digest]) -> None:
+    """For contents of which no row is left."""
+    await tx.execute_many(
+        "INSERT INTO owed_copies (at, what, digest) VALUES (clock_us(), 'gone', :digest)",
+        [{"digest": digest} for digest in digests],
     )
 
 

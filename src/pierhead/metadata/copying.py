@@ -295,12 +295,6 @@ async def incomplete(tx: Transaction, *, limit: int) -> list[tuple[str, Digest, 
     return [(name, Digest(manifest), Digest(part)) for name, manifest, part in rows]
 
 
-async def take_doomed(tx: Transaction) -> list[str]:
-    """Keys of removed blobs, whose bytes the caller removes."""
-    doomed = await tx.fetch_all("DELETE FROM doomed_keys RETURNING key")
-    return [key for (key,) in doomed]
-
-
 async def stored(tx: Transaction) -> tuple[int, int]:
     """How many blobs there are, and their bytes."""
     row = await tx.fetch_one("SELECT count(*), CAST(coalesce(sum(size), 0) AS BIGINT) FROM blobs")

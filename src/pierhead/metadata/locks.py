@@ -2,7 +2,7 @@
 
 An operation takes all its locks at once, as the first thing it does; the order of their kinds is
 
-    blob < manifest < repository < tag < sweep
+    blob < manifest < repository < tag < sweep < removing
 
 and inside a kind that of their keys. So no two operations ever wait for each other. Rows that it writes come after
 its locks, and of rows that no lock covers (a project, a repository, an upload session) it waits for one at most.
@@ -16,7 +16,7 @@ from hashlib import blake2b
 
 from pierhead.models import Digest, RepositoryName, TagName
 
-_BLOB, _MANIFEST, _REPOSITORY, _TAG, _SWEEP = range(5)
+_BLOB, _MANIFEST, _REPOSITORY, _TAG, _SWEEP, _REMOVING = range(6)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -50,6 +50,11 @@ def tag(repository: RepositoryName, name: TagName) -> Lock:
 def sweep() -> Lock:
     """Of who changes many upload sessions at once."""
     return _lock(_SWEEP, "")
+
+
+def removing(*, shared: bool = False) -> Lock:
+    """Of who removes the rows of blobs; alone by who copies a registry, which must not begin in the midst of it."""
+    return _lock(_REMOVING, "", shared=shared)
 
 
 def _lock(kind: int, name: str, *, shared: bool = False) -> Lock:

@@ -228,5 +228,5 @@ async def referrers(tx: Transaction, repository_id: int, subject: Digest) -> lis
 
 async def missing(tx: Transaction, repository_id: int, digests: Iterable[Digest]) -> list[Digest]:
     """Which of these manifests the repository does not hold."""
-    sql = "SELECT digest FROM manifests WHERE repository_id = :repository_id AND trash_id IS NULL AND digest IN"
+    sql = "SELECT digest FROM manifests WHERE repository_id = :repository_id AND trash_id IS NULL AND digest IN ?"
     return await absent(tx, sql, digests, repository_id=repository_id)

@@ -1,7 +1,10 @@
 """Rows of projects and repositories."""
 
+from collections.abc import Sequence
+
 from pierhead.errors import Busy
 from pierhead.metadata.database import Transaction
+from pierhead.metadata.portions import among
 from pierhead.models import RepositoryName
 
 _TRIES = 3
@@ -38,6 +41,18 @@ async def _make(tx: Transaction, name: RepositoryName) -> None:
         name=name,
         project=name.project,
     )
+
+
+async def names(tx: Transaction, ids: Sequence[int]) -> dict[int, RepositoryName]:
+    """What repositories are called now."""
+    rows = await among(tx, "SELECT id, name FROM repositories WHERE id IN ?", ids)
+    return {repository_id: RepositoryName(name) for repository_id, name in rows}
+
+
+async def keep_names(tx: Transaction, ids: Sequence[int]) -> dict[int, RepositoryName]:
+    """The same, to the end of the transaction; without those that are being named anew."""
+    rows = await among(tx, "SELECT id, name FROM repositories WHERE id IN ? /*! FOR SHARE SKIP LOCKED */", ids)
+    return {repository_id: RepositoryName(name) for repository_id, name in rows}
 
 
 async def names_after(tx: Transaction, after: str, *, limit: int) -> list[RepositoryName]:

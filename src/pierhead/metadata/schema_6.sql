@@ -66,7 +66,7 @@ CREATE TABLE unreferenced_blobs (
     leased_until  INTEGER NOT NULL, -- somebody was told that it is there, and may name it till then
     PRIMARY KEY (repository_id, digest)
 ) WITHOUT ROWID;
-CREATE INDEX unreferenced_blobs_by_age ON unreferenced_blobs (since);
+CREATE INDEX unreferenced_blobs_by_age ON unreferenced_blobs (since, repository_id, digest);
 INSERT INTO unreferenced_blobs (repository_id, digest, since, leased_until)
 SELECT repository_id, digest, clock_us(), clock_us() + 3600000000
   FROM repository_blobs AS held

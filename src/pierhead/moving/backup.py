@@ -16,8 +16,8 @@ import apsw
 from pierhead.blobs.files.layout import sync_directory
 from pierhead.blobs.store import BlobStore
 from pierhead.errors import ConfigurationError, MoveFailed, Unavailable
-from pierhead.metadata import copying, holds, moves
-from pierhead.metadata.database import Database
+from pierhead.metadata import copying, doomed, holds, locks, moves
+from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.sqlite import engine
 from pierhead.metadata.sqlite.database import SqliteDatabase
 from pierhead.moving import content, rows
@@ -37,10 +37,9 @@ async def back_up(source: Side, directory: Path, store: BlobStore, progress: Pro
     async with SqliteDatabase(directory / UNFINISHED) as database:
         await database.write(lambda tx: moves.leave(tx, "filling"))
         copied = await copy(source, Side(database, store), progress, read=read)
-        doomed = await database.write(copying.take_doomed)
+        removed = await database.write(doomed.take_all)
     await asyncio.to_thread(_put_in_place, directory)
-    for key in doomed:
-        await store.remove(key)
+    await store.remove(removed)
     return copied
 
 
@@ -66,8 +65,12 @@ async def held(database: Database) -> AsyncIterator[None]:
     """Nothing that a row names is removed from the store while the block lasts."""
     name = f"copy {uuid4()}"
 
+    async def begin(tx: Transaction) -> None:
+        await tx.lock(locks.removing())  # who removes rows just now does so before the first of them is read
+        await holds.take(tx, name, seconds=HOLD_SECONDS)
+
     async def take() -> None:
-        await database.write(lambda tx: holds.take(tx, name, seconds=HOLD_SECONDS))
+        await database.write(begin)
 
     async def renew() -> None:
         while True:

@@ -11,6 +11,7 @@ from pierhead.blobs.store import BlobStore, Kept
 from pierhead.metadata import clock, copying, holds, locks
 from pierhead.metadata import orphans as rows
 from pierhead.metadata.database import Database, Transaction
+from pierhead.models import Doomed
 from pierhead.moving.findings import Orphan
 
 # A younger one may belong to a push whose row is on its way.
@@ -42,6 +43,6 @@ async def remove(database: Database, store: BlobStore, key: str) -> bool:
 
     if not await database.write(doom):
         return False
-    await store.remove(key)
+    await store.remove([Doomed(key, None)])
     await database.write(partial(rows.forget, key=key), durable=False)
     return True

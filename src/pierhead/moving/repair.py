@@ -14,7 +14,7 @@ from pierhead.metadata import manifests as manifest_rows
 from pierhead.metadata.database import Transaction
 from pierhead.metadata.relations import Holding, Kept, Reference
 from pierhead.metadata.unreferenced import Lease
-from pierhead.models import Blob, Digest, in_row
+from pierhead.models import Blob, Digest, Doomed, in_row
 from pierhead.moving import content
 from pierhead.moving.findings import Outcome
 from pierhead.moving.side import Side
@@ -148,7 +148,7 @@ class Repairs:
             return True
 
         if not await self._side.database.write(put) and body is None:
-            await self._side.store.remove(new.key)
+            await self._side.store.remove([Doomed(new.key, new.digest)])
         return True  # by us, or by whoever pushed it meanwhile
 
     async def _small(self, digest: Digest) -> bytes | None:

@@ -3,7 +3,7 @@
 Labels hold only words of our own (operations, codes), never names that a client chose.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import Protocol
 
 from pierhead.observability.instruments import Counter, Gauge, Histogram, Instrument, Reading
@@ -26,6 +26,32 @@ class Pool(Protocol):
 
     @property
     def waiting(self) -> int: ...
+
+
+class Collected(Protocol):
+    """What a step of the collection did."""
+
+    @property
+    def examined(self) -> int: ...
+
+    @property
+    def freed(self) -> Sized: ...
+
+    @property
+    def bytes(self) -> int: ...
+
+    @property
+    def removed(self) -> int: ...
+
+
+class ToCollect(Protocol):
+    """What waits for the collection."""
+
+    @property
+    def doomed(self) -> int: ...
+
+    @property
+    def oldest(self) -> int | None: ...
 
 
 class Metrics:
@@ -71,6 +97,19 @@ class Metrics:
         self.scrub_whole = Gauge(
             "pierhead_scrub_whole_timestamp_seconds", "When the last whole cycle ended; 0: none has yet"
         )
+        self.collection_examined = Counter(
+            "pierhead_collection_examined", "Rows that the collection of blobs looked at"
+        )
+        self.collection_blobs = Counter("pierhead_collection_blobs", "Blobs that nobody needed and whose rows went")
+        self.collection_bytes = Counter("pierhead_collection_bytes", "Bytes of these blobs")
+        self.collection_removed = Counter("pierhead_collection_removed", "Keys whose bytes were removed")
+        self.collection_doomed = Gauge(
+            "pierhead_collection_doomed", "Keys whose bytes are still to be removed; at most 100,000 are counted"
+        )
+        self.collection_oldest = Gauge(
+            "pierhead_collection_oldest_seconds",
+            "How long the oldest unneeded blob has been waiting, its grace included",
+        )
         self.log_dropped = Counter("pierhead_access_log_dropped", "Access log lines dropped, because no one read them")
         self.connections = Reading(
             "pierhead_database_connections", "Connections of one worker to PostgreSQL; waiting: requests", ("state",)
@@ -110,6 +149,17 @@ class Metrics:
         self.scrub_coverage.set(coverage)
         self.damaged_now.set(damaged)
         self.scrub_whole.set((whole_at or 0) / 1_000_000)
+
+    def collected(self, step: Collected) -> None:
+        self.collection_examined.add(step.examined)
+        self.collection_blobs.add(len(step.freed))
+        self.collection_bytes.add(step.bytes)
+        self.collection_removed.add(step.removed)
+
+    def to_collect(self, backlog: ToCollect) -> None:
+        """What waits now."""
+        self.collection_doomed.set(backlog.doomed)
+        self.collection_oldest.set((backlog.oldest or 0) / 1_000_000)
 
     def watch_pool(self, pool: Pool) -> None:
         self.connections.watch(lambda: pool.open, "open")

@@ -60,14 +60,14 @@ class Blobs:
     async def lease(self, repository: RepositoryName, digest: Digest) -> None:
         """Lets a client that was told of a blob count on it until it pushes the manifest that names it.
 
-        A blob that is referenced needs no lease, and one that has more than half of it left is not written.
+        A blob that is referenced needs no lease, and one that is leased for long enough is not written.
         Raises BlobUnknown where it went meanwhile.
         """
         until = await self._database.recall(("lease", repository, digest), lambda tx: _leased(tx, repository, digest))
         if until is None:
             return
         await self._clock.look_now_and_then()
-        if until - self._clock.now() >= self._lease.microseconds // 2:
+        if until - self._clock.now() >= self._lease.promised:
             return
 
         async def renew(tx: Transaction) -> None:
@@ -117,7 +117,10 @@ class Blobs:
         return content
 
     async def address(self, blob: Blob, *, seconds: int) -> str | None:
-        """Where a client gets the bytes itself, for so long; None where it cannot, or they are soon sent."""
+        """Where a client gets the bytes itself, for so long; None where it cannot, or they are soon sent.
+
+        Who follows it after the blob is gone is told so by the store.
+        """
         if blob.size <= self._contents.item_max or not isinstance(self._store, SignsUrls):
             return None
         headers = {"content-type": "application/octet-stream", "cache-control": f"private, max-age={seconds}"}

@@ -7,6 +7,7 @@ from pierhead.metadata.database import Database
 from pierhead.metadata.unreferenced import Lease
 from pierhead.registry.blobs import Blobs
 from pierhead.registry.clock import Clock
+from pierhead.registry.collector import Collector
 from pierhead.registry.contents import Contents
 from pierhead.registry.copies import Copies
 from pierhead.registry.damage import Damage
@@ -86,5 +87,6 @@ class Registry:
         self.blobs = Blobs(database, store, small, stale, clock=clock, deleting=deleting, lease=lease, damage=damage)
         inline = settings.storage.inline_bytes
         self.uploads = Uploads(database, store, self.marks, settings.uploads, clock=clock, inline=inline, copied=copied)
+        self.collector = Collector(database, store, settings.collection, copied=copied)
         self.referrers = Referrers(database)
         self.copies = Copies(database, copies) if copies else None

@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from pierhead.blobs.hashing import Hashes
 from pierhead.blobs.store import Appender, Kept, Ledger, Reader
 from pierhead.blobs.work import Observe, Work, storage_errors, unobserved
 from pierhead.errors import BlobMissing, StorageFailed, StorageFull, UploadBusy, UploadUnknown
-from pierhead.models import Upload
+from pierhead.models import Doomed, Upload
 from pierhead.settings import StorageSettings
 
 # A staged file can be forgotten, or its session taken over, between its row and its lock.
@@ -94,10 +94,13 @@ class FileStore:
             raise
         return reader
 
-    async def remove(self, key: str) -> None:
-        with suppress(BlobMissing):
-            path = self._layout.blob(key)
-            await self._work.syncing("remove", 0, partial(remove, path))
+    async def remove(self, doomed: Sequence[Doomed]) -> None:
+        paths = []
+        for one in doomed:
+            with suppress(BlobMissing):
+                paths.append(self._layout.blob(one.key))
+        if paths:
+            await self._work.syncing("remove", 0, partial(remove, paths))
 
     async def listed(self) -> AsyncIterator[Kept]:
         for leaf in self._layout.leaves():
@@ -106,6 +109,9 @@ class FileStore:
 
     async def keep(self, name: str, content: bytes) -> None:
         await self._work.syncing("copy", len(content), partial(copies.keep, self._layout.copies, name, content))
+
+    async def forget(self, name: str) -> None:
+        await self._work.syncing("remove", 0, partial(copies.forget, self._layout.copies, name))
 
     async def copies(self, folder: str) -> AsyncIterator[str]:
         for name in await self._work.syncing("list", 0, partial(copies.names, self._layout.copies, folder)):

@@ -103,7 +103,7 @@ class FileAppender:
 
     async def withdraw(self) -> None:
         if self._committed:
-            await self._work.syncing("remove", 0, partial(remove, self._committed))
+            await self._work.syncing("remove", 0, partial(remove, [self._committed]))
 
     async def close(self) -> None:
         """Returns when no thread uses the file; what a failed batch wrote gives its space back."""

@@ -23,6 +23,13 @@ def keep(root: Path, name: str, content: bytes) -> None:
     sync_directory(str(target.parent))
 
 
+def forget(root: Path, name: str) -> None:
+    target = root / name
+    if target.parent.is_dir():
+        target.unlink(missing_ok=True)
+        sync_directory(str(target.parent))
+
+
 def _make(directory: Path) -> None:
     """Makes a directory and those above it; each is synced, also where another process has just made it."""
     if not directory.is_dir():

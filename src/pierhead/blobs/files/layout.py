@@ -144,7 +144,8 @@ def forget(paths: list[str]) -> None:
             os.unlink(path)  # noqa: PTH108  # hot
 
 
-def remove(path: str) -> None:
-    """Forgets a file for good: on return that survives power loss."""
-    forget([path])
-    sync_directory(path.rpartition("/")[0])
+def remove(paths: list[str]) -> None:
+    """Forgets files for good: on return that survives power loss. Of many directories the first sync has the work."""
+    forget(paths)
+    for directory in sorted({path.rpartition("/")[0] for path in paths}):
+        sync_directory(directory)

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
@@ -16,7 +16,7 @@ from pierhead.blobs.objects.reader import ObjectReader
 from pierhead.blobs.store import Appender, Kept, Ledger, Reader
 from pierhead.blobs.work import Observe, Work, unobserved
 from pierhead.errors import BlobMissing
-from pierhead.models import Digest, Mark, Upload
+from pierhead.models import Digest, Doomed, Mark, Upload
 from pierhead.settings import StorageSettings
 
 # Parts on their way at once, over all uploads of a worker.
@@ -90,9 +90,13 @@ class ObjectStore:
             raise BlobMissing(key)
         return ObjectReader(self._bucket, key, await self._bucket.size(key), chunk=self._settings.read_chunk_bytes)
 
-    async def remove(self, key: str) -> None:
-        if names.is_key(key):
-            await self._bucket.remove([key])
+    async def remove(self, doomed: Sequence[Doomed]) -> None:
+        """The marks last: who lost the rows in between finds bytes that are marked, or none."""
+        ours = [one for one in doomed if names.is_key(one.key)]
+        if ours:
+            await self._bucket.remove([one.key for one in ours])
+        if marks := [names.mark(one.digest, one.key) for one in ours if one.digest]:
+            await self._bucket.remove(marks)
 
     async def ping(self) -> None:
         await self._bucket.ping()
@@ -102,6 +106,9 @@ class ObjectStore:
 
     async def keep(self, name: str, content: bytes) -> None:
         await self._bucket.put(names.copy(name), content)
+
+    async def forget(self, name: str) -> None:
+        await self._bucket.remove([names.copy(name)])
 
     async def copies(self, folder: str) -> AsyncIterator[str]:
         async for stored in self._bucket.list(names.copy(f"{folder}/")):

@@ -1,0 +1,252 @@
+"""Collecting blobs that nobody needs, while the registry serves.
+
+Rules
+- Only what has a row in `unreferenced_blobs` is ever looked at; whoever makes a blob unreferenced writes one.
+- One transaction looks at some of them again and lets go of what no manifest needs and nobody counts on. With the last
+  repository that holds a blob goes its row, and its key is doomed. Whoever would name the blob meanwhile waits for that
+  transaction, or has it wait, by the locks of `metadata/locks`.
+- Bytes go once that is durable. Their keys are never used again, so that no removal is ever too late.
+- While somebody copies the registry nothing is removed.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from pierhead.blobs.store import BlobStore
+from pierhead.errors import PierheadError
+from pierhead.metadata import blobs as blob_rows
+from pierhead.metadata import clock, copies, doomed, holds, locks, marks, repositories, unreferenced
+from pierhead.metadata.database import Database, Transaction
+from pierhead.metadata.unreferenced import FIRST, Candidate
+from pierhead.models import Blob, Digest, Doomed, RepositoryName
+from pierhead.settings import CollectionSettings
+
+_AT_ONCE = 128  # rows: so long a push may wait for a transaction
+_KEYS_AT_ONCE = 500
+_NAMED_MAX = 20  # repositories that are told of one blob
+_COUNTED_MAX = 100_000
+_FAILURES_MAX = 3  # of removals, before the store is left alone for now
+_HOUR = 3_600_000_000  # microseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Unneeded:
+    """A repository that held a blob, or had noted it, and since when none of its manifests needed it."""
+
+    repository: RepositoryName
+    since: int  # microseconds since 1970
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """A blob that goes, and who let go of it last."""
+
+    digest: Digest
+    size: int  # bytes
+    unneeded: tuple[Unneeded, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step did."""
+
+    examined: int = 0  # rows
+    freed: tuple[Freed, ...] = ()
+    removed: int = 0  # keys whose bytes are gone
+    paused: bool = False  # since somebody copies the registry
+
+    @property
+    def bytes(self) -> int:
+        return sum(freed.size for freed in self.freed)
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits."""
+
+    due: bool  # whether there is something to look at
+    doomed: int  # keys whose bytes are to be removed; at most 100,000 are counted
+    oldest: int | None  # microseconds since the oldest row was written, due or not
+
+    @property
+    def any(self) -> bool:
+        return self.due or self.doomed > 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Candidates, with what their repositories were called when they were looked for."""
+
+    candidates: Sequence[Candidate]
+    repositories: dict[int, RepositoryName]
+
+
+@dataclass(frozen=True, slots=True)
+class _Previewed:
+    freed: Freed
+    held: bool  # by some repository
+
+
+class Collector:
+    def __init__(self, database: Database, store: BlobStore, settings: CollectionSettings, *, copied: bool) -> None:
+        self._database = database
+        self._store = store
+        self._settings = settings
+        self._copied = copied  # whether the store keeps copies of what is in rows
+
+    async def backlog(self) -> Backlog:
+        async def look(tx: Transaction) -> Backlog:
+            now = await clock.read(tx)
+            due = await unreferenced.due(tx, FIRST, before=now - self._grace(None), now=now, limit=1)
+            oldest = await unreferenced.oldest(tx)
+            waiting = await doomed.count(tx, limit=_COUNTED_MAX)
+            return Backlog(bool(due), waiting, None if oldest is None else now - oldest)
+
+        return await self._database.read(look)
+
+    async def run(self, *, grace_hours: float | None = None, rests: bool = True) -> AsyncGenerator[Step, None]:
+        """Collects what may go now, step by step, each row once. May be left, or die, between any two of them.
+
+        It rests after each step, unless it is told not to. Harmless at once with others. What the removal of bytes
+        raised is raised at the end.
+        """
+        removal = _Removal(self._database, self._store)
+        after: Candidate | None = FIRST
+        while after is not None or removal.more:
+            began = time.monotonic()
+            step = Step()
+            if after is not None:
+                step, after = await self.collect(after, grace_hours=grace_hours)
+            removed = await removal.step() if after is None or step.freed else 0
+            yield replace(step, removed=removed)
+            if rests:
+                await asyncio.sleep((time.monotonic() - began) * (1 / self._settings.share - 1))
+        if removal.failures:
+            raise removal.failures[0]
+
+    async def collect(
+        self, after: Candidate = FIRST, *, grace_hours: float | None = None
+    ) -> tuple[Step, Candidate | None]:
+        """Looks at some rows past one, in one transaction; the last of them, None where there are no more."""
+        grace = self._grace(grace_hours)
+        named = await self._database.read(partial(_due, after=after, grace=grace))
+        if not named.candidates:
+            return Step(), None
+        step = await self._database.write(partial(self._collect, named=named, grace=grace))
+        return step, None if step.paused else named.candidates[-1]
+
+    async def _collect(self, tx: Transaction, named: _Names, grace: int) -> Step:
+        digests = sorted({one.digest for one in named.candidates})
+        await tx.lock(
+            *map(locks.blob, digests), *map(locks.repository, named.repositories.values()), locks.removing(shared=True)
+        )
+        if await holds.held(tx):
+            return Step(paused=True)
+        kept = await repositories.keep_names(tx, list(named.repositories))
+        ours = [one for one in named.candidates if kept.get(one.repository_id) == named.repositories[one.repository_id]]
+        now = await clock.read(tx)
+        due = await unreferenced.look(tx, ours, before=now - grace, now=now)
+        await unreferenced.drop(tx, list(due))
+        unneeded = [one for one, needed in due.items() if not needed]
+        await blob_rows.release_all(tx, [one.pair for one in unneeded])
+        going = await unreferenced.nobodys(tx, sorted({one.digest for one in unneeded}))
+        await self._remove(tx, going)
+        return Step(len(named.candidates), tuple(_freed(blob, unneeded, kept) for blob in going))
+
+    async def _remove(self, tx: Transaction, going: Sequence[Blob]) -> None:
+        """Their rows. Their bytes only once that is durable."""
+        if self._copied:
+            await copies.owe_gone(tx, [blob.digest for blob in going if blob.inline])
+        await doomed.add(tx, going)
+        await marks.forget(tx, [blob.key for blob in going if not blob.inline])
+        await blob_rows.remove(tx, [blob.digest for blob in going])
+
+    async def preview(self, *, grace_hours: float | None = None) -> AsyncGenerator[Freed, None]:
+        """What a run right after would free. Only reads.
+
+        Blobs that nobody holds are remembered on the way, as nothing else tells that they were told of.
+        """
+        grace, after = self._grace(grace_hours), FIRST
+        told: set[Digest] = set()
+        while (named := await self._database.read(partial(_due, after=after, grace=grace))).candidates:
+            for one in await self._database.read(partial(_previewed, candidates=named.candidates, grace=grace)):
+                if one.held or one.freed.digest not in told:
+                    yield one.freed
+                if not one.held:
+                    told.add(one.freed.digest)
+            after = named.candidates[-1]
+
+    async def remove_doomed(self) -> int:
+        """Removes the bytes of all doomed keys, and returns how many. What the store raised is raised at the end."""
+        removal, removed = _Removal(self._database, self._store), 0
+        while removal.more:
+            removed += await removal.step()
+        if removal.failures:
+            raise removal.failures[0]
+        return removed
+
+    def _grace(self, hours: float | None) -> int:
+        return int((self._settings.grace_hours if hours is None else hours) * _HOUR)
+
+
+class _Removal:
+    """Of the bytes of doomed keys. Some that cannot be removed hold up no others."""
+
+    def __init__(self, database: Database, store: BlobStore) -> None:
+        self._database = database
+        self._store = store
+        self._after = ""  # what is up to here stays for now
+        self.failures: list[PierheadError] = []
+        self.more = True  # perhaps
+
+    async def step(self) -> int:
+        """Removes some, and returns how many."""
+        self.more = False
+        keys = await self._database.read(partial(_doomed, after=self._after))
+        if not keys or len(self.failures) == _FAILURES_MAX:
+            return 0
+        self.more = True
+        try:
+            await self._store.remove(keys)
+        except PierheadError as failure:
+            self._after = keys[-1].key
+            self.failures.append(failure)
+            return 0
+        await self._database.write(partial(doomed.settle, removed=keys), durable=False)
+        return len(keys)
+
+
+async def _doomed(tx: Transaction, after: str) -> Sequence[Doomed]:
+    """None while somebody copies: what a row named when that began must be there to its end."""
+    return [] if await holds.held(tx) else await doomed.page(tx, after, limit=_KEYS_AT_ONCE)
+
+
+async def _due(tx: Transaction, after: Candidate, grace: int) -> _Names:
+    now = await clock.read(tx)
+    candidates = await unreferenced.due(tx, after, before=now - grace, now=now, limit=_AT_ONCE)
+    return _Names(candidates, await repositories.names(tx, sorted({one.repository_id for one in candidates})))
+
+
+async def _previewed(tx: Transaction, candidates: Sequence[Candidate], grace: int) -> list[_Previewed]:
+    """What goes at one of these: at the last row of those who hold it, or at any where nobody does."""
+    now = await clock.read(tx)
+    digests = sorted({one.digest for one in candidates})
+    going = {blob.digest: blob for blob in await unreferenced.going(tx, digests, before=now - grace, now=now)}
+    found = []
+    for one in candidates:
+        if (blob := going.get(one.digest)) is None:
+            continue
+        holders = await unreferenced.of_holders(tx, one.digest, limit=_NAMED_MAX)
+        if not holders or holders[0] == one:
+            rows = holders or [one]
+            names = await repositories.names(tx, sorted({row.repository_id for row in rows}))
+            found.append(_Previewed(_freed(blob, rows, names), held=bool(holders)))
+    return found
+
+
+def _freed(blob: Blob, unneeded: Sequence[Candidate], names: dict[int, RepositoryName]) -> Freed:
+    last = sorted((one for one in unneeded if one.digest == blob.digest), reverse=True)[:_NAMED_MAX]
+    return Freed(blob.digest, blob.size, tuple(Unneeded(names[one.repository_id], one.since) for one in last))
