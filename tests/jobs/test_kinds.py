@@ -16,7 +16,15 @@ import pytest
 from tests.jobs.conftest import eventually
 from tests.running import Running, serving
 
-SCHEDULED = {"blobs.mark", "blobs.scrub", "uploads.expire", "uploads.abort-orphans", "jobs.forget"}
+SCHEDULED = {
+    "blobs.mark",
+    "blobs.scrub",
+    "jobs.forget",
+    "manifests.untagged",
+    "trash.purge",
+    "uploads.abort-orphans",
+    "uploads.expire",
+}
 OFTEN = {"PIERHEAD_JOBS_POLL_SECONDS": "0.05"}
 
 

@@ -12,6 +12,8 @@ from pierhead.registry.copies import Copies
 from pierhead.registry.marks import Marks
 from pierhead.registry.registry import Registry
 from pierhead.registry.scrub import Scrub
+from pierhead.registry.trash import Trash
+from pierhead.registry.untagged import Expiry
 from pierhead.registry.uploads import Uploads
 from pierhead.settings import JobSettings
 
@@ -30,6 +32,8 @@ def known(
         expire_uploads(registry.uploads),
         abort_orphans(registry.uploads),
         mark_blobs(registry.marks),
+        purge_trash(registry.trash),
+        expire_untagged(registry.untagged),
         forget_jobs(database, settings),
         *([scrub_blobs(registry.scrub, stands)] if registry.scrub.on else []),
         *([copy_manifests(registry.copies)] if registry.copies else []),
@@ -86,6 +90,25 @@ def scrub_blobs(scrub: Scrub, stands: Stands) -> Kind:
         stands(now.coverage, now.damaged, now.whole_at)
 
     return Kind("blobs.scrub", perform, every=_MINUTE, wanted=scrub.wanted, show=show)
+
+
+def purge_trash(trash: Trash) -> Kind:
+    """What its time is over."""
+
+    async def perform(_: Job) -> None:
+        while await trash.purge_due():
+            pass
+
+    return Kind("trash.purge", perform, every=_MINUTE, wanted=trash.any_due)
+
+
+def expire_untagged(untagged: Expiry) -> Kind:
+    """Those that no tag points to, where the settings do not keep them."""
+
+    async def perform(_: Job) -> None:
+        await untagged.expire()
+
+    return Kind("manifests.untagged", perform, every=_HOUR, wanted=untagged.any_old)
 
 
 def forget_jobs(database: Database, settings: JobSettings) -> Kind:
