@@ -2,11 +2,12 @@
 
 PierheadError
 ├── BadRequest              QueryInvalid · HeaderInvalid
-├── RepositoryNameInvalid · RepositoryUnknown · EndpointUnknown
+├── RepositoryNameInvalid · EndpointUnknown
+├── RepositoryUnknown       RepositoryDeleted · ProjectUnknown
 ├── MethodNotAllowed
 ├── DigestInvalid · DigestMismatch
 ├── TagInvalid · TooManyTags
-├── ManifestUnknown         ManifestDamaged
+├── ManifestUnknown         ManifestDamaged · ManifestDeleted
 ├── ManifestInvalid · ManifestTooLarge · ManifestPartUnknown
 ├── BlobUnknown
 ├── RangeNotSatisfiable
@@ -17,6 +18,8 @@ PierheadError
 ├── PreconditionFailed
 ├── StillNeeded · Pinned
 ├── PromotionInvalid
+├── NotRestored             NotInTrash · TimeOver · NameTaken · TagExists · ProjectInTrash · RepositoryInTrash
+│                           NeverPointedThere · PointsThere · BytesGone
 ├── Unauthenticated · AccessDenied · OpenModeRefused · TooManyRequests
 ├── Unavailable             StorageFull · StorageFailed · Busy · MetadataUnavailable · Moving · Moved
 ├── BlobMissing
@@ -49,6 +52,18 @@ class RepositoryNameInvalid(PierheadError):
 
 class RepositoryUnknown(PierheadError):
     """no repository has this name"""
+
+
+class RepositoryDeleted(RepositoryUnknown):
+    """this repository was deleted, and can be restored"""
+
+    def __init__(self, name: str, way_back: str) -> None:
+        super().__init__(name)
+        self.__doc__ = way_back
+
+
+class ProjectUnknown(RepositoryUnknown):
+    """no project has this name"""
 
 
 class EndpointUnknown(PierheadError):
@@ -89,6 +104,14 @@ class ManifestUnknown(PierheadError):
 
 class ManifestDamaged(ManifestUnknown):
     """the bytes of this manifest are damaged; push it again"""
+
+
+class ManifestDeleted(ManifestUnknown):
+    """this manifest was deleted, and can be restored"""
+
+    def __init__(self, reference: str, way_back: str) -> None:
+        super().__init__(reference)
+        self.__doc__ = way_back
 
 
 class ManifestTooLarge(PierheadError):
@@ -168,6 +191,46 @@ class Pinned(PierheadError):
 
 class PromotionInvalid(PierheadError):
     """the promotion is invalid: each tag stands in it once"""
+
+
+class NotRestored(PierheadError):
+    """this cannot be restored"""
+
+
+class NotInTrash(NotRestored):
+    """nothing of this name is in the trash"""
+
+
+class TimeOver(NotRestored):
+    """its time in the trash is over"""
+
+
+class NameTaken(NotRestored):
+    """this name is in use again"""
+
+
+class TagExists(NotRestored):
+    """this tag exists again; what it points to is not touched"""
+
+
+class ProjectInTrash(NotRestored):
+    """its project is in the trash"""
+
+
+class RepositoryInTrash(NotRestored):
+    """its repository is in the trash"""
+
+
+class NeverPointedThere(NotRestored):
+    """the tag never pointed there, so it cannot be rolled back to it"""
+
+
+class PointsThere(NotRestored):
+    """the tag points there already"""
+
+
+class BytesGone(NotRestored):
+    """the history knows this digest, but its manifest is gone: its time in the trash was over"""
 
 
 class Unauthenticated(PierheadError):

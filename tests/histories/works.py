@@ -134,7 +134,9 @@ def catalogue(name: str, *, contents: int = 6) -> Catalogue:
     images.append(image([*blobs[:3], blobs[0]], f"{name} many"))
     lists = [index(images[:2], f"{name} first"), index(images[1:3], f"{name} second")]
     lists.append(index([lists[0], images[3]], f"{name} nested"))
-    about = [image([blobs[-1]], f"{name} about {place}", subject=work) for place, work in enumerate([images[0], lists[0]])]
+    about = [
+        image([blobs[-1]], f"{name} about {place}", subject=work) for place, work in enumerate([images[0], lists[0]])
+    ]
     about.append(image([blobs[-2]], f"{name} about what is about it", subject=about[0]))
     signatures = [image([blobs[-1], blobs[1]], f"{name} signed", attached_to=work) for work in (images[1], lists[1])]
     works = [*images, *lists, *about, *signatures]

@@ -20,9 +20,11 @@ SCHEDULED = {
     "blobs.collect",
     "blobs.mark",
     "blobs.scrub",
-    "uploads.expire",
-    "uploads.abort-orphans",
     "jobs.forget",
+    "manifests.untagged",
+    "trash.purge",
+    "uploads.abort-orphans",
+    "uploads.expire",
 }
 OFTEN = {"PIERHEAD_JOBS_POLL_SECONDS": "0.05"}
 

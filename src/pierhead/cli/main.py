@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from pierhead import __version__
-from pierhead.cli import upkeep
+from pierhead.cli import deletion, upkeep
 from pierhead.cli.check import check as check_registry
 from pierhead.cli.flags import CONFIGURATION_MISTAKES, FLAGS, load, place_flags, read, refuse, settings_flags
 from pierhead.cli.gc import gc
@@ -16,6 +16,7 @@ from pierhead.cli.history import history
 from pierhead.cli.jobs import jobs
 from pierhead.cli.pins import pin
 from pierhead.cli.promote import promote
+from pierhead.cli.trash import trash
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -114,7 +115,7 @@ def show(config: Path | None, **flags: Any) -> None:
     click.echo(effective_toml(configuration))
 
 
-for command in (check_registry, gc, history, jobs, pin, promote, *upkeep.COMMANDS):
+for command in (check_registry, gc, history, jobs, pin, promote, trash, *deletion.COMMANDS, *upkeep.COMMANDS):
     main.add_command(command)
 
 

@@ -35,6 +35,7 @@ OCI_ERRORS: dict[type[errors.PierheadError], tuple[str, int]] = {
     errors.StillNeeded: ("DENIED", 409),
     errors.Pinned: ("DENIED", 409),
     errors.PromotionInvalid: ("UNSUPPORTED", 400),
+    errors.NotRestored: ("DENIED", 409),
     errors.Unauthenticated: ("UNAUTHORIZED", 401),
     errors.AccessDenied: ("DENIED", 403),
     errors.OpenModeRefused: ("DENIED", 403),

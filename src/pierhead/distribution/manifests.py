@@ -6,9 +6,10 @@ digest is what clients verify. Docker, containerd, skopeo and crane all take tha
 
 from functools import lru_cache
 
+from pierhead.distribution import deleted
 from pierhead.distribution.call import Call
 from pierhead.distribution.conditions import etag, matches, precondition
-from pierhead.errors import ManifestTooLarge, ManifestUnknown, TagInvalid, TooManyTags
+from pierhead.errors import ManifestTooLarge, ManifestUnknown, RepositoryUnknown, TagInvalid, TooManyTags
 from pierhead.models import Digest, TagName, parse_reference
 from pierhead.registry.preconditions import Precondition
 
@@ -21,7 +22,10 @@ async def get_manifest(call: Call) -> None:
         reference = parse_reference(call.match.target)
     except TagInvalid as error:  # what cannot be there is not there
         raise ManifestUnknown(call.match.target) from error
-    manifest = await manifests.find(call.match.repository, reference)
+    try:
+        manifest = await manifests.find(call.match.repository, reference)
+    except (ManifestUnknown, RepositoryUnknown) as error:
+        raise await deleted.told(call, error, reference) from error
     headers = [*_headers(manifest.digest, manifest.media_type)]
     if matches(call.header(b"if-none-match"), manifest.digest):
         await call.respond_empty(304, headers)

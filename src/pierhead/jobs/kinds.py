@@ -14,6 +14,8 @@ from pierhead.registry.copies import Copies
 from pierhead.registry.marks import Marks
 from pierhead.registry.registry import Registry
 from pierhead.registry.scrub import Scrub
+from pierhead.registry.trash import Trash
+from pierhead.registry.untagged import Expiry
 from pierhead.registry.uploads import Uploads
 from pierhead.settings import JobSettings
 
@@ -48,6 +50,8 @@ def known(registry: Registry, database: Database, settings: JobSettings, told: T
         abort_orphans(registry.uploads),
         mark_blobs(registry.marks),
         collect_blobs(registry.collector, told),
+        purge_trash(registry.trash),
+        expire_untagged(registry.untagged),
         forget_jobs(database, settings),
         *([scrub_blobs(registry.scrub, told)] if registry.scrub.on else []),
         *([copy_manifests(registry.copies)] if registry.copies else []),
@@ -119,6 +123,25 @@ def scrub_blobs(scrub: Scrub, told: Told) -> Kind:
         told.scrub_stands(now.coverage, now.damaged, now.whole_at)
 
     return Kind("blobs.scrub", perform, every=_MINUTE, wanted=scrub.wanted, show=show)
+
+
+def purge_trash(trash: Trash) -> Kind:
+    """What its time is over."""
+
+    async def perform(_: Job) -> None:
+        while await trash.purge_due():
+            pass
+
+    return Kind("trash.purge", perform, every=_MINUTE, wanted=trash.any_due)
+
+
+def expire_untagged(untagged: Expiry) -> Kind:
+    """Those that no tag points to, where the settings do not keep them."""
+
+    async def perform(_: Job) -> None:
+        await untagged.expire()
+
+    return Kind("manifests.untagged", perform, every=_HOUR, wanted=untagged.any_old)
 
 
 def forget_jobs(database: Database, settings: JobSettings) -> Kind:

@@ -29,7 +29,7 @@ async def holders(tx: Transaction, digest: Digest, *, limit: int) -> list[Reposi
         """
         SELECT repositories.name
           FROM repository_blobs JOIN repositories ON repositories.id = repository_blobs.repository_id
-         WHERE repository_blobs.digest = :digest AND repositories.trash_id IS NULL
+         WHERE repository_blobs.digest = :digest AND repositories.name NOT LIKE '%@%' -- none that was deleted
          LIMIT :limit
         """,
         digest=digest,

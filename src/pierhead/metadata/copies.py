@@ -55,6 +55,78 @@ async def owe_gone(tx: Transaction, digests: Iterable[Digest]) -> None:
     )
 
 
+async def owe_deleted(tx: Transaction, trash_id: int, repository: RepositoryName) -> None:
+    """That all manifests of an entry of the trash were deleted."""
+    await tx.execute(
+        """
+        INSERT INTO owed_copies (at, what, repository, digest)
+        SELECT clock_us(), 'deleted', CAST(:repository AS TEXT), digest FROM manifests WHERE trash_id = :trash_id
+        """,
+        trash_id=trash_id,
+        repository=repository,
+    )
+
+
+async def owe_pushed(tx: Transaction, trash_id: int, repository: RepositoryName) -> None:
+    """That all manifests that are still in an entry of the trash are there again."""
+    await tx.execute(
+        """
+        INSERT INTO owed_copies (at, what, repository, digest, media_type)
+        SELECT clock_us(), 'pushed', CAST(:repository AS TEXT), digest, media_type
+          FROM manifests WHERE trash_id = :trash_id
+        """,
+        trash_id=trash_id,
+        repository=repository,
+    )
+
+
+async def owe_tags(tx: Transaction, trash_id: int, repository: RepositoryName) -> None:
+    """That the tags of an entry of the trash point again where they did."""
+    await tx.execute(
+        """
+        INSERT INTO owed_copies (at, what, repository, tag, digest, media_type)
+        SELECT clock_us(), 'pushed', CAST(:repository AS TEXT), tags.name, manifests.digest, manifests.media_type
+          FROM trash_tags
+          JOIN tags ON tags.repository_id = trash_tags.repository_id AND tags.name = trash_tags.name
+                   AND tags.manifest_id = trash_tags.manifest_id
+          JOIN manifests ON manifests.id = tags.manifest_id
+         WHERE trash_tags.trash_id = :trash_id
+        """,
+        trash_id=trash_id,
+        repository=repository,
+    )
+
+
+async def owe_repositories(tx: Transaction, what: Literal["pushed", "deleted"], trash_id: int) -> None:
+    """That all manifests of the repositories of an entry of the trash are there again, or no more.
+
+    The repositories have their own names still, or again.
+    """
+    await tx.execute(
+        """
+        INSERT INTO owed_copies (at, what, repository, digest, media_type)
+        SELECT clock_us(), CAST(:what AS TEXT), repositories.name, digest,
+               CASE WHEN CAST(:what AS TEXT) = 'pushed' THEN media_type END
+          FROM repositories JOIN manifests ON manifests.repository_id = repositories.id
+         WHERE repositories.trash_id = :trash_id AND manifests.trash_id IS NULL
+        """,
+        what=what,
+        trash_id=trash_id,
+    )
+    if what == "deleted":
+        return  # with their tags
+    await tx.execute(
+        """
+        INSERT INTO owed_copies (at, what, repository, tag, digest, media_type)
+        SELECT clock_us(), 'pushed', repositories.name, tags.name, digest, media_type
+          FROM repositories JOIN tags ON tags.repository_id = repositories.id
+          JOIN manifests ON manifests.id = tags.manifest_id
+         WHERE repositories.trash_id = :trash_id
+        """,
+        trash_id=trash_id,
+    )
+
+
 async def any_owed(tx: Transaction) -> bool:
     return await tx.fetch_one("SELECT 1 FROM owed_copies LIMIT 1") is not None
 

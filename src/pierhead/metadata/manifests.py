@@ -142,17 +142,14 @@ async def _refer(tx: Transaction, manifest_id: int, references: Iterable[Descrip
     )
 
 
-async def throw_away(tx: Transaction, manifest_ids: Iterable[int], trash_id: int) -> None:
-    """Puts manifests into the trash: they keep their rows, and what they refer to."""
-    await tx.execute_many(
-        "UPDATE manifests SET trash_id = :trash_id WHERE id = :id",
-        [{"id": manifest_id, "trash_id": trash_id} for manifest_id in manifest_ids],
-    )
+async def throw_away(tx: Transaction, manifest_id: int, trash_id: int) -> None:
+    """Puts a manifest into the trash: it keeps its row, and what it refers to."""
+    await tx.execute("UPDATE manifests SET trash_id = :trash_id WHERE id = :id", id=manifest_id, trash_id=trash_id)
 
 
 async def take_back(tx: Transaction, manifest_id: int) -> None:
-    """Takes a manifest out of the trash."""
-    await tx.execute("UPDATE manifests SET trash_id = NULL WHERE id = :id", id=manifest_id)
+    """Takes a manifest out of the trash; that no tag points to it is so from now on."""
+    await tx.execute("UPDATE manifests SET trash_id = NULL, untagged_at = clock_us() WHERE id = :id", id=manifest_id)
 
 
 async def remove(tx: Transaction, manifest_id: int, digest: Digest) -> None:
@@ -183,22 +180,6 @@ async def needing(tx: Transaction, repository_id: int, digest: Digest) -> Digest
     return Digest(row[0]) if row else None
 
 
-async def children(tx: Transaction, manifest_id: int) -> list[Held]:
-    """The manifests of an index that the repository holds, those in the trash too."""
-    rows = await tx.fetch_all(
-        """
-        SELECT child.id, child.digest, child.media_type, child.trash_id
-          FROM manifests AS parent
-          JOIN manifest_references ON manifest_references.manifest_id = parent.id
-          JOIN manifests AS child
-            ON child.repository_id = parent.repository_id AND child.digest = manifest_references.digest
-         WHERE parent.id = :manifest_id
-        """,
-        manifest_id=manifest_id,
-    )
-    return [Held(row[0], Digest(row[1]), row[2], row[3]) for row in rows]
-
-
 async def parents(tx: Transaction, repository_id: int, digest: Digest) -> list[Held]:
     """The manifests of a repository that refer to a digest, those in the trash too."""
     rows = await tx.fetch_all(
@@ -209,19 +190,6 @@ async def parents(tx: Transaction, repository_id: int, digest: Digest) -> list[H
         """,
         digest=digest,
         repository_id=repository_id,
-    )
-    return [Held(row[0], Digest(row[1]), row[2], row[3]) for row in rows]
-
-
-async def referrers(tx: Transaction, repository_id: int, subject: Digest) -> list[Held]:
-    """The manifests of a repository that name a subject, those in the trash too."""
-    rows = await tx.fetch_all(
-        """
-        SELECT id, digest, media_type, trash_id FROM manifests
-         WHERE repository_id = :repository_id AND subject = :subject
-        """,
-        repository_id=repository_id,
-        subject=subject,
     )
     return [Held(row[0], Digest(row[1]), row[2], row[3]) for row in rows]
 

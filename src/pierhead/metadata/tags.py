@@ -1,9 +1,10 @@
 """Rows of tags and of their history."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from pierhead.metadata.database import Transaction
+from pierhead.metadata.database import Transaction, Value
 from pierhead.models import Digest, RepositoryName, TagName
 
 
@@ -100,15 +101,67 @@ async def remove(tx: Transaction, repository_id: int, name: TagName) -> None:
 
 
 async def remember(tx: Transaction, move: Move) -> None:
-    await tx.execute(
-        """
-        INSERT INTO tag_history (repository_id, name, action, before, after, event_id)
-        VALUES (:repository_id, :name, :action, :before, :after, :event_id)
-        """,
-        repository_id=move.repository_id,
-        name=move.name,
-        action=move.action,
-        before=move.before,
-        after=move.after,
-        event_id=move.event_id,
+    """Writes a move down for ever."""
+    await tx.execute(_REMEMBER, **_columns(move))
+
+
+async def remember_all(tx: Transaction, moves: Iterable[Move]) -> None:
+    await tx.execute_many(_REMEMBER, map(_columns, moves))
+
+
+_REMEMBER = """
+INSERT INTO tag_history (repository_id, name, action, before, after, event_id)
+VALUES (:repository_id, :name, :action, :before, :after, :event_id)
+"""
+
+
+def _columns(move: Move) -> dict[str, Value]:
+    return {
+        "repository_id": move.repository_id,
+        "name": move.name,
+        "action": move.action,
+        "before": move.before,
+        "after": move.after,
+        "event_id": move.event_id,
+    }
+
+
+async def pointed_to(tx: Transaction, repository_id: int, name: TagName, digest: Digest) -> bool:
+    """Whether a tag ever pointed to a digest."""
+    row = await tx.fetch_one(
+        "SELECT 1 FROM tag_history WHERE repository_id = :repository_id AND name = :name AND after = :digest LIMIT 1",
+        repository_id=repository_id,
+        name=name,
+        digest=digest,
     )
+    return row is not None
+
+
+async def previous(tx: Transaction, repository_id: int, name: TagName, current: Digest | None) -> Digest | None:
+    """What a tag pointed to before it pointed where it does."""
+    row = await tx.fetch_one(
+        """
+        SELECT after FROM tag_history
+         WHERE repository_id = :repository_id AND name = :name AND after IS NOT NULL
+           AND (CAST(:current AS TEXT) IS NULL OR after <> :current)
+         ORDER BY id DESC LIMIT 1
+        """,
+        repository_id=repository_id,
+        name=name,
+        current=current,
+    )
+    return Digest(row[0]) if row else None
+
+
+async def last_expired(tx: Transaction, repository_id: int, name: TagName) -> int | None:
+    """When the bytes of a tag that was deleted went for good, microseconds since 1970."""
+    row = await tx.fetch_one(
+        """
+        SELECT max(events.at) FROM tag_history JOIN events ON events.id = tag_history.event_id
+         WHERE tag_history.repository_id = :repository_id AND tag_history.name = :name
+           AND tag_history.action = 'expired'
+        """,
+        repository_id=repository_id,
+        name=name,
+    )
+    return row[0] if row else None

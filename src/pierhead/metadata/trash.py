@@ -1,7 +1,8 @@
 """Rows of what was deleted and can come back.
 
 A trashed manifest keeps its row, marked with the entry that it went with, and so keeps what it needs. A trashed
-repository or project keeps everything as it was, and gives its name back: see `hidden`.
+repository or project keeps everything as it was, and gives its name back: from then on it is called `<name>@<its id>`,
+which no client may ask for.
 """
 
 from collections.abc import Iterable
@@ -28,17 +29,13 @@ class Entry:
     tag: TagName | None
     digest: Digest | None
     deleted_at: int  # microseconds since 1970
-    goes_at: int  # from then on it may be purged
+    goes_at: int  # from then on it may be purged, and does not come back
     actor: str
 
-
-@dataclass(frozen=True, slots=True)
-class TrashedTag:
-    """A tag that went, and the manifest that it pointed to."""
-
-    name: TagName
-    manifest_id: int
-    digest: Digest
+    def __str__(self) -> str:
+        if self.kind == "manifest":
+            return f"{self.name}@{self.digest}"
+        return f"{self.name}:{self.tag}" if self.tag else self.name
 
 
 def entry(row: Row) -> Entry:
@@ -55,11 +52,6 @@ def entry(row: Row) -> Entry:
         goes_at,
         actor,
     )
-
-
-def hidden(name: str, own_id: int) -> str:
-    """What a repository or project of an id is called from its deletion on: no name that a client may ask for."""
-    return f"{name}@{own_id}"
 
 
 async def add(
@@ -95,23 +87,21 @@ async def add(
     return made
 
 
-async def add_project(tx: Transaction, project_id: int, *, actor: str, keep: int) -> int:
-    """Begins the entry of a whole project."""
+async def add_project(tx: Transaction, project_id: int, *, actor: str, keep: int) -> int | None:
+    """Begins the entry of a whole project; None where it was deleted meanwhile."""
     row = await tx.fetch_one(
         """
         INSERT INTO trash (kind, project_id, name, deleted_at, goes_at, actor)
         SELECT 'project', id, name, clock_us(),
                clock_us() + coalesce(trash_seconds * 1000000, CAST(:keep AS BIGINT)), CAST(:actor AS TEXT)
-          FROM projects WHERE id = :project_id
+          FROM projects WHERE id = :project_id AND trash_id IS NULL /*! FOR UPDATE */
         RETURNING id
         """,
         project_id=project_id,
         actor=actor,
         keep=keep,
     )
-    assert row is not None  # noqa: S101  the caller found the project in this very transaction
-    made: int = row[0]
-    return made
+    return row[0] if row else None
 
 
 async def add_tags(tx: Transaction, trash_id: int, repository_id: int, tags: Iterable[tuple[TagName, int]]) -> None:
@@ -131,6 +121,38 @@ async def add_tags(tx: Transaction, trash_id: int, repository_id: int, tags: Ite
 async def find(tx: Transaction, trash_id: int) -> Entry | None:
     row = await tx.fetch_one(f"SELECT {_COLUMNS} FROM trash WHERE id = :id", id=trash_id)
     return entry(row) if row else None
+
+
+async def take(tx: Transaction, trash_id: int) -> Entry | None:
+    """An entry for whoever restores or purges it: alone, to the end of the transaction."""
+    row = await tx.fetch_one(
+        f"SELECT {_COLUMNS} FROM trash WHERE id = :id /*! FOR NO KEY UPDATE */",
+        id=trash_id,
+    )
+    return entry(row) if row else None
+
+
+async def is_over(tx: Transaction, trash_id: int) -> bool:
+    """Whether its time is over, so that parts of it may be gone."""
+    return await tx.fetch_one("SELECT 1 FROM trash WHERE id = :id AND goes_at <= clock_us()", id=trash_id) is not None
+
+
+async def end(tx: Transaction, trash_id: int) -> None:
+    """Lets the time of an entry be over now."""
+    await tx.execute("UPDATE trash SET goes_at = clock_us() WHERE id = :id AND goes_at > clock_us()", id=trash_id)
+
+
+async def postpone(tx: Transaction, trash_id: int, *, until: int | None, otherwise: int) -> None:
+    """Keeps an entry until a moment, or for `otherwise` microseconds from now."""
+    await tx.execute(
+        """
+        UPDATE trash SET goes_at = coalesce(CAST(:until AS BIGINT), clock_us() + CAST(:otherwise AS BIGINT))
+         WHERE id = :id
+        """,
+        id=trash_id,
+        until=until,
+        otherwise=otherwise,
+    )
 
 
 async def with_tag(tx: Transaction, repository_id: int, tag: TagName) -> Entry | None:
@@ -156,26 +178,38 @@ async def with_manifest(tx: Transaction, repository_id: int, digest: Digest) -> 
     return await find(tx, row[0]) if row and row[0] is not None else None
 
 
-async def with_name(tx: Transaction, kind: Literal["repository", "project"], name: str) -> Entry | None:
-    """The entry of the repository or project that was deleted last under a name."""
+async def with_project(tx: Transaction, name: str) -> Entry | None:
+    """The entry of the project that was deleted last under a name."""
     row = await tx.fetch_one(
-        f"SELECT {_COLUMNS} FROM trash WHERE name = :name AND kind = :kind ORDER BY id DESC LIMIT 1",
-        name=name,
-        kind=kind,
+        f"SELECT {_COLUMNS} FROM trash WHERE name = :name AND kind = 'project' ORDER BY id DESC LIMIT 1", name=name
     )
     return entry(row) if row else None
 
 
-async def tags(tx: Transaction, trash_id: int) -> list[TrashedTag]:
-    rows = await tx.fetch_all(
+async def with_repository(tx: Transaction, name: RepositoryName) -> Entry | None:
+    """The entry that a repository of this name went with last: its own, or its project's."""
+    row = await tx.fetch_one(
         """
-        SELECT trash_tags.name, trash_tags.manifest_id, manifests.digest
-          FROM trash_tags JOIN manifests ON manifests.id = trash_tags.manifest_id
-         WHERE trash_tags.trash_id = :trash_id ORDER BY trash_tags.name
+        SELECT trash_id FROM repositories
+         WHERE name > :first AND name < :past AND trash_id IS NOT NULL ORDER BY trash_id DESC LIMIT 1
         """,
-        trash_id=trash_id,
+        first=f"{name}@",
+        past=f"{name}A",  # comes after `@`
     )
-    return [TrashedTag(TagName(name), manifest_id, Digest(digest)) for name, manifest_id, digest in rows]
+    return await find(tx, row[0]) if row else None
+
+
+async def tags(tx: Transaction, trash_id: int) -> list[TagName]:
+    """The tags that went with an entry."""
+    rows = await tx.fetch_all("SELECT name FROM trash_tags WHERE trash_id = :trash_id ORDER BY name", trash_id=trash_id)
+    return [TagName(name) for (name,) in rows]
+
+
+async def manifests(tx: Transaction, trash_id: int) -> list[Digest]:
+    rows = await tx.fetch_all(
+        "SELECT digest FROM manifests WHERE trash_id = :trash_id ORDER BY digest", trash_id=trash_id
+    )
+    return [Digest(digest) for (digest,) in rows]
 
 
 async def remove(tx: Transaction, trash_id: int) -> None:
@@ -183,15 +217,19 @@ async def remove(tx: Transaction, trash_id: int) -> None:
     await tx.execute("DELETE FROM trash WHERE id = :id", id=trash_id)
 
 
+async def any_due(tx: Transaction) -> bool:
+    return await tx.fetch_one("SELECT 1 FROM trash WHERE goes_at <= clock_us() LIMIT 1") is not None
+
+
 async def due(tx: Transaction, *, limit: int) -> list[Entry]:
     """Some whose time is over, the oldest first."""
     rows = await tx.fetch_all(
-        f"SELECT {_COLUMNS} FROM trash WHERE goes_at <= clock_us() ORDER BY goes_at LIMIT :limit", limit=limit
+        f"SELECT {_COLUMNS} FROM trash WHERE goes_at <= clock_us() ORDER BY goes_at, id LIMIT :limit", limit=limit
     )
     return [entry(row) for row in rows]
 
 
-async def page(tx: Transaction, name: RepositoryName | None, *, before: int | None, limit: int) -> list[Entry]:
+async def page(tx: Transaction, name: str | None, *, before: int | None, limit: int) -> list[Entry]:
     """Up to `limit` entries older than the id `before`, the latest first; of one repository or project, or all."""
     rows = await tx.fetch_all(
         f"""

@@ -140,6 +140,7 @@ class Manifests:
         digest: Digest,
         *,
         precondition: Precondition = preconditions.NONE,
+        reason: str | None = None,
         actor: Actor,
     ) -> None:
         """Puts a manifest into the trash, with the tags that point to it and what belongs to it.
@@ -156,7 +157,7 @@ class Manifests:
             manifest = await rows.find(tx, repository_id, digest)
             if manifest is None or not manifest.live:
                 raise ManifestUnknown(digest)
-            await self._deleting.manifest(tx, repository, repository_id, manifest, actor=actor)
+            await self._deleting.manifest(tx, repository, repository_id, manifest, actor=actor, reason=reason)
             precondition.require(digest)  # last: what would be refused anyway is not asked for it (RFC 9110 §13.2.1)
 
         await self._database.write(delete)

@@ -80,7 +80,7 @@ def _tag(target: TagName | Digest) -> TagName | None:
 async def _identify(tx: Transaction, repository: RepositoryName) -> int:
     repository_id = await repositories.identify(tx, repository)
     if repository_id is None:
-        entry = await trash.with_name(tx, "repository", repository)
+        entry = await trash.with_repository(tx, repository)
         raise RepositoryUnknown(f"{repository} is in the trash; restore it first" if entry else repository)
     return repository_id
 

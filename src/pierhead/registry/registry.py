@@ -22,6 +22,8 @@ from pierhead.registry.repositories import Repositories
 from pierhead.registry.scrub import Scrub
 from pierhead.registry.stale import Stale
 from pierhead.registry.tags import Tags
+from pierhead.registry.trash import Trash
+from pierhead.registry.untagged import Expiry
 from pierhead.registry.uploads import Uploads
 from pierhead.settings import Settings
 
@@ -82,6 +84,8 @@ class Registry:
         self.history = History(database)
         self.pins = Pins(database)
         self.promotions = Promotions(database, copied=copied)
+        self.trash = Trash(database, deleting=deleting, lease=lease)
+        self.untagged = Expiry(database, deleting, settings.untagged.keep_hours)
         self.marks = Marks(database, store)
         small = Contents(half, item_max=_SMALL_BLOB_BYTES)
         self.blobs = Blobs(database, store, small, stale, clock=clock, deleting=deleting, lease=lease, damage=damage)

@@ -37,6 +37,7 @@ class Tags:
         tag: TagName,
         *,
         precondition: Precondition = preconditions.NONE,
+        reason: str | None = None,
         actor: Actor,
     ) -> None:
         """Puts a tag into the trash; its manifest stays.
@@ -53,7 +54,7 @@ class Tags:
             target = await manifests.find(tx, repository_id, before) if before else None
             if target is None:
                 raise ManifestUnknown(tag)
-            await self._deleting.tag(tx, repository, repository_id, tag, target, actor=actor)
+            await self._deleting.tag(tx, repository, repository_id, tag, target, actor=actor, reason=reason)
             precondition.require(before)  # last: what would be refused anyway is not asked for it (RFC 9110 §13.2.1)
 
         await self._database.write(delete)
