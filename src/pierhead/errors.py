@@ -2,13 +2,14 @@
 
 PierheadError
 ├── BadRequest              QueryInvalid · HeaderInvalid
-├── RepositoryNameInvalid · RepositoryUnknown · EndpointUnknown
+├── RepositoryNameInvalid · EndpointUnknown
+├── RepositoryUnknown       ProjectUnknown
 ├── MethodNotAllowed
 ├── DigestInvalid · DigestMismatch
 ├── TagInvalid · TooManyTags
 ├── ManifestUnknown         ManifestDamaged
 ├── ManifestInvalid · ManifestTooLarge · ManifestPartUnknown
-├── BlobUnknown
+├── BlobUnknown             ContentUnknown
 ├── RangeNotSatisfiable
 ├── UploadOutOfOrder        UploadBusy
 ├── UploadUnknown           KeyRemoved
@@ -49,6 +50,10 @@ class RepositoryNameInvalid(PierheadError):
 
 class RepositoryUnknown(PierheadError):
     """no repository has this name"""
+
+
+class ProjectUnknown(RepositoryUnknown):
+    """no project has this name"""
 
 
 class EndpointUnknown(PierheadError):
@@ -105,6 +110,10 @@ class ManifestPartUnknown(PierheadError):
 
 class BlobUnknown(PierheadError):
     """the repository holds no such blob"""
+
+
+class ContentUnknown(BlobUnknown):
+    """no blob and no manifest here has this digest"""
 
 
 class RangeNotSatisfiable(PierheadError):

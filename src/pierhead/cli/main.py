@@ -10,11 +10,13 @@ import click
 from pierhead import __version__
 from pierhead.cli import upkeep
 from pierhead.cli.check import check as check_registry
+from pierhead.cli.explain import explain
 from pierhead.cli.flags import CONFIGURATION_MISTAKES, FLAGS, load, place_flags, read, refuse, settings_flags
 from pierhead.cli.history import history
 from pierhead.cli.jobs import jobs
 from pierhead.cli.pins import pin
 from pierhead.cli.promote import promote
+from pierhead.cli.usage import usage
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -113,7 +115,7 @@ def show(config: Path | None, **flags: Any) -> None:
     click.echo(effective_toml(configuration))
 
 
-for command in (check_registry, history, jobs, pin, promote, *upkeep.COMMANDS):
+for command in (check_registry, explain, history, jobs, pin, promote, usage, *upkeep.COMMANDS):
     main.add_command(command)
 
 
