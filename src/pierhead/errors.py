@@ -9,7 +9,7 @@ PierheadError
 ├── TagInvalid · TooManyTags
 ├── ManifestUnknown         ManifestDamaged · ManifestDeleted
 ├── ManifestInvalid · ManifestTooLarge · ManifestPartUnknown
-├── BlobUnknown
+├── BlobUnknown             ContentUnknown
 ├── RangeNotSatisfiable
 ├── UploadOutOfOrder        UploadBusy
 ├── UploadUnknown           KeyRemoved
@@ -128,6 +128,10 @@ class ManifestPartUnknown(PierheadError):
 
 class BlobUnknown(PierheadError):
     """the repository holds no such blob"""
+
+
+class ContentUnknown(BlobUnknown):
+    """no blob and no manifest here has this digest"""
 
 
 class RangeNotSatisfiable(PierheadError):

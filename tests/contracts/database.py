@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from pierhead.metadata.database import Commit, Database, Transaction, unobserved
+from pierhead.metadata.database import Commit, Copyable, Transaction, unobserved
 from pierhead.metadata.postgresql.database import PostgresqlDatabase
 from pierhead.metadata.sqlite.database import SqliteDatabase
 from pierhead.settings import DatabaseSettings
@@ -27,7 +27,7 @@ class Place:
     kind: str
     where: str
 
-    def open(self, observe: Callable[[Commit], None] = unobserved) -> AbstractAsyncContextManager[Database]:
+    def open(self, observe: Callable[[Commit], None] = unobserved) -> AbstractAsyncContextManager[Copyable]:
         return DATABASES[self.kind](self.where, observe)
 
     def elsewhere(self, *arguments: str) -> None:
@@ -37,13 +37,13 @@ class Place:
 
 
 @asynccontextmanager
-async def sqlite(folder: str, observe: Callable[[Commit], None]) -> AsyncIterator[Database]:
+async def sqlite(folder: str, observe: Callable[[Commit], None]) -> AsyncIterator[Copyable]:
     async with SqliteDatabase(Path(folder) / "pierhead.db", observe=observe) as database:
         yield database
 
 
 @asynccontextmanager
-async def postgresql(url: str, observe: Callable[[Commit], None]) -> AsyncIterator[Database]:
+async def postgresql(url: str, observe: Callable[[Commit], None]) -> AsyncIterator[Copyable]:
     async with PostgresqlDatabase(DatabaseSettings(url=SecretStr(url)), observe=observe) as database:
         yield database
 

@@ -39,17 +39,20 @@ def gc(
 ) -> None:
     """Remove the blobs that nobody needs, while the registry serves.
 
-    The server does this by itself. A blob that somebody was told of stays until his time to use it is over,
+    First what is in the trash and whose time is over. The server does all of this by itself. A blob that somebody was told of stays until his time to use it is over,
     whatever the options say.
     """
 
     async def work(registry: "Registry", _: "Actor") -> _Told:
         told = _Told(dry_run=dry_run, verbose=verbose, as_json=as_json)
         if dry_run:
+            told.purged = await registry.trash.due()
             async with aclosing(registry.collector.preview(grace_hours=grace_hours)) as previewed:
                 async for freed in previewed:
                     told.take(freed)
         else:
+            while purged := await registry.trash.purge_due():
+                told.purged += purged
             await _collect(registry.collector, told, grace_hours=grace_hours, rests=not no_rest)
         return told
 
@@ -77,6 +80,7 @@ class _Told:
         self.bytes = 0
         self.examined = 0
         self.removed = 0
+        self.purged = 0  # entries of the trash
         self.paused = False
 
     def take(self, freed: "Freed") -> None:
@@ -97,6 +101,7 @@ class _Told:
                 "dry_run": self._dry_run,
                 "examined": self.examined,
                 "removed_keys": self.removed,
+                "purged_entries": self.purged,
                 "paused": self.paused,
             }
             click.echo(("\n" if self.blobs else _OPENING) + "], " + json.dumps(summary).removeprefix("{"))
@@ -105,6 +110,9 @@ class _Told:
         else:
             verb = "would be freed" if self._dry_run else "freed"
             click.echo(f"{self.blobs} blobs, {amount(self.bytes)} {verb}")
+        if self.purged and not self._as_json:
+            verb = "would be purged" if self._dry_run else "purged"
+            click.echo(f"{self.purged} entries of the trash {verb}; their blobs go once the grace is over")
 
 
 def _described(freed: "Freed") -> dict[str, Any]:

@@ -10,6 +10,7 @@ import click
 from pierhead import __version__
 from pierhead.cli import deletion, upkeep
 from pierhead.cli.check import check as check_registry
+from pierhead.cli.explain import explain
 from pierhead.cli.flags import CONFIGURATION_MISTAKES, FLAGS, load, place_flags, read, refuse, settings_flags
 from pierhead.cli.gc import gc
 from pierhead.cli.history import history
@@ -17,6 +18,7 @@ from pierhead.cli.jobs import jobs
 from pierhead.cli.pins import pin
 from pierhead.cli.promote import promote
 from pierhead.cli.trash import trash
+from pierhead.cli.usage import usage
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -115,7 +117,19 @@ def show(config: Path | None, **flags: Any) -> None:
     click.echo(effective_toml(configuration))
 
 
-for command in (check_registry, gc, history, jobs, pin, promote, trash, *deletion.COMMANDS, *upkeep.COMMANDS):
+for command in (
+    check_registry,
+    explain,
+    gc,
+    history,
+    jobs,
+    pin,
+    promote,
+    trash,
+    usage,
+    *deletion.COMMANDS,
+    *upkeep.COMMANDS,
+):
     main.add_command(command)
 
 

@@ -16,6 +16,11 @@ async def identify(tx: Transaction, name: RepositoryName) -> int | None:
     return row[0] if row else None
 
 
+async def identify_project(tx: Transaction, name: str) -> int | None:
+    row = await tx.fetch_one("SELECT id FROM projects WHERE name = :name", name=name)
+    return row[0] if row else None
+
+
 async def ensure(tx: Transaction, name: RepositoryName) -> int:
     """The id of a repository, made with its project where they are missing."""
     for _ in range(_TRIES):

@@ -221,6 +221,16 @@ async def any_due(tx: Transaction) -> bool:
     return await tx.fetch_one("SELECT 1 FROM trash WHERE goes_at <= clock_us() LIMIT 1") is not None
 
 
+async def count_due(tx: Transaction) -> int:
+    row = await tx.fetch_one("SELECT count(*) FROM trash WHERE goes_at <= clock_us()")
+    return row[0] if row else 0
+
+
+async def count_due(tx: Transaction) -> int:
+    row = await tx.fetch_one("SELECT count(*) FROM trash WHERE goes_at <= clock_us()")
+    return row[0] if row else 0
+
+
 async def due(tx: Transaction, *, limit: int) -> list[Entry]:
     """Some whose time is over, the oldest first."""
     rows = await tx.fetch_all(

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from pierhead.blobs.store import BlobStore, KeepsCopies
-from pierhead.metadata.database import Database
+from pierhead.metadata.database import Copyable
 from pierhead.metadata.unreferenced import Lease
 from pierhead.registry.blobs import Blobs
 from pierhead.registry.clock import Clock
@@ -12,6 +12,7 @@ from pierhead.registry.contents import Contents
 from pierhead.registry.copies import Copies
 from pierhead.registry.damage import Damage
 from pierhead.registry.deleting import Deleting
+from pierhead.registry.explaining import Explaining
 from pierhead.registry.history import History
 from pierhead.registry.manifests import Manifests
 from pierhead.registry.marks import Marks
@@ -25,6 +26,7 @@ from pierhead.registry.tags import Tags
 from pierhead.registry.trash import Trash
 from pierhead.registry.untagged import Expiry
 from pierhead.registry.uploads import Uploads
+from pierhead.registry.usage import Usage
 from pierhead.settings import Settings
 
 _SMALL_BLOB_BYTES = 32 * 1024
@@ -58,7 +60,7 @@ class Registry:
 
     def __init__(
         self,
-        database: Database,
+        database: Copyable,
         store: BlobStore,
         settings: Settings,
         *,
@@ -93,4 +95,6 @@ class Registry:
         self.uploads = Uploads(database, store, self.marks, settings.uploads, clock=clock, inline=inline, copied=copied)
         self.collector = Collector(database, store, settings.collection, copied=copied)
         self.referrers = Referrers(database)
+        self.usage = Usage(database, deleting=deleting)
+        self.explaining = Explaining(database, grace_hours=settings.collection.grace_hours)
         self.copies = Copies(database, copies) if copies else None

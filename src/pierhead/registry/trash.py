@@ -158,6 +158,10 @@ class Trash:
     async def any_due(self) -> bool:
         return await self._database.read(rows.any_due)
 
+    async def due(self) -> int:
+        """How many entries are kept no longer."""
+        return await self._database.read(rows.count_due)
+
     async def purge_due(self) -> int:
         """Purges some of what its time is over, and returns how many entries. Harmless at once with others."""
         return await self._purging.due(limit=_DUE_AT_ONCE)
