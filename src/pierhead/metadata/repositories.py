@@ -85,11 +85,6 @@ async def name(tx: Transaction, repository_id: int) -> RepositoryName | None:
     return RepositoryName(row[0]) if row else None
 
 
-async def identify_project(tx: Transaction, name: str) -> int | None:
-    row = await tx.fetch_one("SELECT id FROM projects WHERE name = :name", name=name)
-    return row[0] if row else None
-
-
 async def ensure_project(tx: Transaction, name: str) -> int:
     """The id of a project, made where it is missing; it is not deleted before the end of the transaction."""
     for _ in range(_TRIES):

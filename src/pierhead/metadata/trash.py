@@ -226,11 +226,6 @@ async def count_due(tx: Transaction) -> int:
     return row[0] if row else 0
 
 
-async def count_due(tx: Transaction) -> int:
-    row = await tx.fetch_one("SELECT count(*) FROM trash WHERE goes_at <= clock_us()")
-    return row[0] if row else 0
-
-
 async def due(tx: Transaction, *, limit: int) -> list[Entry]:
     """Some whose time is over, the oldest first."""
     rows = await tx.fetch_all(

@@ -226,7 +226,7 @@ async def in_entry(tx: Transaction, trash_id: int) -> list[Held]:
 
 
 async def listed_in_trash(
-    tx: Transaction, repository_id: int, manifest_ids: Sequence[int], *, other_than: int | None
+    tx: Transaction, repository_id: int, manifest_ids: Sequence[int], *, other_than: int
 ) -> set[int]:
     """Which of these manifests another one lists that is in the trash, in any entry but this one."""
     rows = await _among(
@@ -241,7 +241,23 @@ async def listed_in_trash(
         """,
         manifest_ids,
         repository_id=repository_id,
-        entry=other_than or 0,
+        entry=other_than,
+    )
+    return {row[0] for row in rows}
+
+
+async def listed_by(tx: Transaction, repository_id: int, manifest_ids: Sequence[int]) -> set[int]:
+    """The manifests of the repository that one of these lists."""
+    rows = await _among(
+        tx,
+        """
+        SELECT child.id
+          FROM manifest_references AS listed
+          JOIN manifests AS child ON child.repository_id = :repository_id AND child.digest = listed.digest
+         WHERE listed.manifest_id IN ?
+        """,
+        manifest_ids,
+        repository_id=repository_id,
     )
     return {row[0] for row in rows}
 

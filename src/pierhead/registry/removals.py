@@ -1,20 +1,18 @@
 """What deleting a manifest would take along, and what would be free once that is purged and collected.
 
-Nothing is changed to find out. What goes along is what `deleting` takes along; what stays of it in the trash is what
-purging hands over to an earlier deletion that lists it.
+It is deleted, looked at, and the transaction is taken back: so it is told what really goes along. What stays of it in
+the trash is what purging hands over to an earlier deletion that lists it.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pierhead.errors import Pinned, StillNeeded
+from pierhead.metadata import belongings, pins, trash, usage
 from pierhead.metadata import manifests as manifest_rows
-from pierhead.metadata import pins, usage
-from pierhead.metadata.database import Transaction
+from pierhead.metadata.database import Database, Operation, Transaction
 from pierhead.metadata.manifests import Held
 from pierhead.metadata.usage import Part
 from pierhead.models import Digest, TagName
-from pierhead.registry import belongings
 from pierhead.registry.deleting import Deleting, pinned
 
 
@@ -45,15 +43,31 @@ class Removal:
         return sum(part.size for part in self.shared)
 
 
-async def of(tx: Transaction, repository_id: int, manifest: Held, *, deleting: Deleting) -> Removal:
-    """The transaction reads one state."""
+class _Rehearsed(Exception):
+    def __init__(self, removal: Removal) -> None:
+        super().__init__()
+        self.removal = removal
+
+
+async def rehearse(tx: Transaction, repository_id: int, manifest: Held, *, deleting: Deleting) -> Removal:
+    """In a transaction that locked the repository. Of one in the trash what is in its entry; else it never returns."""
     if manifest.trash_id is not None:
-        gone = await usage.in_entry(tx, manifest.trash_id)
-        return await _removal(tx, repository_id, manifest, gone)
-    going = await belongings.of(tx, repository_id, manifest)
+        return await _removal(tx, repository_id, manifest, manifest.trash_id)
     refused = await _refusal(tx, repository_id, manifest, deleting)
-    tags = tuple(sorted(tag for tag, _ in going.tags))
-    return await _removal(tx, repository_id, manifest, going.manifests.values(), tags=tags, refused=refused)
+    trash_id = await trash.add(tx, "manifest", repository_id, digest=manifest.digest, actor="", keep=0)
+    await manifest_rows.throw_away(tx, manifest.id, trash_id)
+    while await belongings.follow(tx, repository_id, trash_id):
+        pass
+    tags = tuple(tag for tag, _ in await belongings.take_tags(tx, trash_id))
+    raise _Rehearsed(await _removal(tx, repository_id, manifest, trash_id, tags=tags, refused=refused))
+
+
+async def of(database: Database, rehearsal: Operation[Removal]) -> Removal:
+    """What a rehearsal finds. It leaves nothing behind."""
+    try:
+        return await database.write(rehearsal, durable=False)
+    except _Rehearsed as rehearsed:
+        return rehearsed.removal
 
 
 async def _refusal(tx: Transaction, repository_id: int, manifest: Held, deleting: Deleting) -> str | None:
@@ -69,13 +83,13 @@ async def _removal(
     tx: Transaction,
     repository_id: int,
     asked: Held,
-    manifests: Iterable[Held],
+    trash_id: int,
     *,
     tags: tuple[TagName, ...] = (),
     refused: str | None = None,
 ) -> Removal:
-    going = {one.id: one.digest for one in manifests}
-    kept = await _kept(tx, repository_id, set(going), asked.trash_id)
+    going = {one.id: one.digest for one in await usage.in_entry(tx, trash_id)}
+    kept = await _kept(tx, repository_id, set(going), trash_id)
     ids = [identity for identity in going if identity not in kept]
     parts = await usage.parts(tx, repository_id, ids) + await usage.contents(tx, repository_id, ids)
     parts.sort(key=lambda part: (part.digest, part.size))
@@ -91,12 +105,11 @@ async def _removal(
     )
 
 
-async def _kept(tx: Transaction, repository_id: int, going: set[int], entry: int | None) -> set[int]:
+async def _kept(tx: Transaction, repository_id: int, going: set[int], entry: int) -> set[int]:
     """What of it another entry of the trash lists, and what is listed by that in turn."""
     kept = await usage.listed_in_trash(tx, repository_id, sorted(going), other_than=entry)
     new = set(kept)
     while new:
-        listed = {child.id for identity in sorted(new) for child in await manifest_rows.children(tx, identity)}
-        new = (listed & going) - kept
+        new = (await usage.listed_by(tx, repository_id, sorted(new)) & going) - kept
         kept |= new
     return kept

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from pierhead.errors import ManifestUnknown, ProjectUnknown, RepositoryUnknown
+from pierhead.metadata import locks, repositories, tags
 from pierhead.metadata import manifests as manifest_rows
-from pierhead.metadata import repositories, tags
 from pierhead.metadata import usage as rows
 from pierhead.metadata.database import Copyable, Transaction
 from pierhead.metadata.manifests import Held
@@ -89,19 +89,20 @@ class Usage:
     async def of_manifest(self, name: RepositoryName, reference: Digest | TagName) -> Removal:
         """What deleting it would take along and free; of one in the trash, what purging does.
 
-        Read in one go: it is about one manifest. Raises RepositoryUnknown, ManifestUnknown.
+        Raises RepositoryUnknown, ManifestUnknown.
         """
 
-        async def measure(tx: Transaction) -> Removal:
+        async def rehearsal(tx: Transaction) -> Removal:
+            await tx.lock(locks.repository(name))
             repository_id = await repositories.identify(tx, name)
             if repository_id is None:
                 raise RepositoryUnknown(name)
             manifest = await _find(tx, repository_id, reference)
             if manifest is None:
                 raise ManifestUnknown(reference)
-            return await removals.of(tx, repository_id, manifest, deleting=self._deleting)
+            return await removals.rehearse(tx, repository_id, manifest, deleting=self._deleting)
 
-        return await self._database.read(measure)
+        return await removals.of(self._database, rehearsal)
 
     async def of_registry(self) -> Space:
         return await self._of(_everything)
