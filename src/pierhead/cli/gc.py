@@ -39,8 +39,8 @@ def gc(
 ) -> None:
     """Remove the blobs that nobody needs, while the registry serves.
 
-    First what is in the trash and whose time is over. The server does all of this by itself. A blob that somebody was told of stays until his time to use it is over,
-    whatever the options say.
+    First what is in the trash and whose time is over. The server does all of this by itself.
+    A blob that somebody was told of stays until his time to use it is over, whatever the options say.
     """
 
     async def work(registry: "Registry", _: "Actor") -> _Told:
