@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pierhead.cli.flags import place_flags
-from pierhead.cli.local import act, as_json, echo_json, moment, table
+from pierhead.cli.local import act, as_json, echo_json, moment, printable, table
 from pierhead.cli.moments import PAST
 from pierhead.cli.references import NAMED, Named
 
@@ -99,7 +99,7 @@ def _line(entry: "Entry") -> tuple[str, ...]:
     client = entry.actor.agent.split(" ")[0]
     before, after = _short(entry.before), _short(entry.after)
     what = (str(entry.id), moment(entry.at), entry.tag, entry.action, before, after)
-    return (*what, entry.actor.name, client or "-", entry.reason or "-")
+    return (*what, *map(printable, (entry.actor.name, client or "-", entry.reason or "-")))
 
 
 def _short(target: "Target | None") -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pierhead.cli.flags import place_flags, refuse
-from pierhead.cli.local import act, as_json, echo_json, moment, table
+from pierhead.cli.local import act, as_json, echo_json, moment, printable, table
 from pierhead.cli.moments import FUTURE
 from pierhead.cli.references import NAMED, Named
 
@@ -100,7 +100,7 @@ _COLUMNS = ("ID", "WHAT", "UNTIL", "BY", "SINCE", "REASON")
 def _line(name: "RepositoryName", pin: "Pin") -> tuple[str, ...]:
     what = Named(name, pin.tag, pin.digest)
     until = "for ever" if pin.until is None else moment(pin.until) + " (over)" * _over(pin)
-    return (str(pin.id), str(what), until, pin.actor, moment(pin.made_at), pin.reason)
+    return (str(pin.id), str(what), until, printable(pin.actor), moment(pin.made_at), printable(pin.reason))
 
 
 def _until(pin: "Pin") -> str:
