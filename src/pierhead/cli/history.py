@@ -30,7 +30,10 @@ _DIGEST_WIDTH = len("sha256:") + 12
 @click.option("--incarnation", type=int, metavar="ID", help="Of a deleted repository that had the name.")
 @as_json
 def history(reference: Named, at: int | None, as_json: bool, **options: Any) -> None:  # noqa: FBT001  click's
-    """Show the moves of tags, the latest first, or with --at the tags of a moment."""
+    """Show what happened to tags.
+
+    The moves of a repository's tags or of one tag, the latest first; or with --at what was where at a moment.
+    """
     if reference.digest:
         raise click.UsageError("give a repository or a tag: what happens to tags is what is kept")
     if at is None:
