@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pierhead.distribution.conditions import etag, matches, selected
-from pierhead.errors import PierheadError, RangeNotSatisfiable
+from pierhead.distribution.conditions import etag, matches, precondition, selected
+from pierhead.errors import HeaderInvalid, PierheadError, PreconditionFailed, RangeNotSatisfiable
+from pierhead.models import Digest
+from pierhead.registry import preconditions
 
 DIGEST = "sha256:" + "a" * 64
 ETAG = etag(DIGEST.encode())
@@ -119,3 +121,103 @@ def test_a_range_serves_the_bytes_that_a_slice_has(first: int, last: int, size: 
 def test_conditions_never_fail(header: bytes, if_range: bytes) -> None:
     assert matches(header, DIGEST) in {True, False}
     assert selected(b"bytes=0-0", if_range, DIGEST, 10) in {None, (0, 1)}
+
+
+A, B, C = (Digest("sha256:" + letter * 64) for letter in "abc")
+
+
+def quoted(digest: str) -> bytes:
+    return b'"%b"' % digest.encode()
+
+
+MATCHING = [
+    quoted(A),
+    b"*",
+    b" * ",
+    b"\t" + quoted(A) + b" ",
+    quoted(B) + b"," + quoted(A),
+    quoted(B) + b" , \t" + quoted(A),
+    b", ," + quoted(A) + b",,",
+    b'"with,a,comma", ' + quoted(A),
+    b'"", ' + quoted(A),
+    b'"\xe9", ' + quoted(A),
+    b"W/" + quoted(A) + b", " + quoted(A),
+]
+NOT_MATCHING = [quoted(B), b"W/" + quoted(A), b'""', b'"*"', b'"%b,%b"' % (A.encode(), B.encode()), b'"\xff"']
+GARBAGE = [
+    b"", b" ", b",", b", ,", A.encode(), quoted(A)[:-1], quoted(A)[1:], b"'%b'" % A.encode(), b"w/" + quoted(A),
+    b"W/ " + quoted(A), b"**", b"*, " + quoted(A), quoted(A) + b", *", quoted(A) + quoted(B),
+    quoted(A) + b" " + quoted(B),
+    b'"a, b"', quoted(A) + b";" + quoted(B), quoted(A) + b", x", b'"a b"', b'"\x7f"', b'"\n"', b"W/*", b"W/", b'"',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("header", MATCHING)
+def test_if_match_finds_the_digest_and_if_none_match_too(header: bytes) -> None:
+    precondition(header, None).require(A)
+    with pytest.raises(PreconditionFailed):
+        precondition(None, header).require(A)
+
+
+@pytest.mark.parametrize("header", NOT_MATCHING)
+def test_if_match_with_other_digests_fails(header: bytes) -> None:
+    with pytest.raises(PreconditionFailed, match=A):
+        precondition(header, None).require(A)
+
+
+def test_a_weak_validator_matches_for_if_none_match_alone() -> None:
+    with pytest.raises(PreconditionFailed):
+        precondition(None, b"W/" + quoted(A)).require(A)
+
+
+@pytest.mark.parametrize("header", GARBAGE)
+def test_a_condition_that_is_not_understood_is_refused_rather_than_ignored(header: bytes) -> None:
+    for conditions in ((header, None), (None, header)):
+        with pytest.raises(HeaderInvalid):
+            precondition(*conditions)
+
+
+def test_what_is_not_there_fails_if_match_and_passes_if_none_match() -> None:
+    for header in (b"*", quoted(A)):
+        precondition(None, header).require(None)
+        with pytest.raises(PreconditionFailed, match="not there"):
+            precondition(header, None).require(None)
+        with pytest.raises(PreconditionFailed, match="not there"):
+            precondition(header, None).require(None, A)
+
+
+def test_what_is_already_as_it_shall_be_passes_if_match_alone() -> None:
+    precondition(quoted(B), None).require(A, A)
+    with pytest.raises(PreconditionFailed):
+        precondition(quoted(B), None).require(A, C)
+    with pytest.raises(PreconditionFailed):
+        precondition(None, b"*").require(A, A)
+
+
+def test_both_conditions_have_to_hold() -> None:
+    precondition(quoted(A), quoted(B)).require(A)
+    for conditions in ((quoted(A), quoted(A)), (quoted(B), quoted(C)), (quoted(B), quoted(A))):
+        with pytest.raises(PreconditionFailed):
+            precondition(*conditions).require(A)
+    assert precondition(None, None) is preconditions.NONE
+
+
+@given(st.none() | st.binary(), st.none() | st.binary())
+def test_a_condition_is_understood_or_refused(if_match: bytes | None, if_none_match: bytes | None) -> None:
+    try:
+        asked = precondition(if_match, if_none_match)
+    except HeaderInvalid:
+        return
+    assert (asked.matches is None, asked.matches_not is None) == (if_match is None, if_none_match is None)
+
+
+@given(st.lists(st.sampled_from([A, B, C]), min_size=1), st.sampled_from([A, B, C]))
+def test_a_list_matches_what_it_lists(listed: list[Digest], current: Digest) -> None:
+    asked = precondition(b", ".join(map(quoted, listed)), None)
+
+    assert asked.matches == frozenset(map(str, listed))
+    if current in listed:
+        asked.require(current)
+    else:
+        with pytest.raises(PreconditionFailed):
+            asked.require(current)

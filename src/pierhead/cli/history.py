@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pierhead.cli.flags import place_flags
-from pierhead.cli.local import act, as_json, echo_json, moment, table
+from pierhead.cli.local import act, as_json, echo_json, moment, printable, table
 from pierhead.cli.moments import PAST
 from pierhead.cli.references import NAMED, Named
 
@@ -30,7 +30,10 @@ _DIGEST_WIDTH = len("sha256:") + 12
 @click.option("--incarnation", type=int, metavar="ID", help="Of a deleted repository that had the name.")
 @as_json
 def history(reference: Named, at: int | None, as_json: bool, **options: Any) -> None:  # noqa: FBT001  click's
-    """Show the moves of tags, the latest first, or with --at the tags of a moment."""
+    """Show what happened to tags.
+
+    The moves of a repository's tags or of one tag, the latest first; or with --at what was where at a moment.
+    """
     if reference.digest:
         raise click.UsageError("give a repository or a tag: what happens to tags is what is kept")
     if at is None:
@@ -99,7 +102,7 @@ def _line(entry: "Entry") -> tuple[str, ...]:
     client = entry.actor.agent.split(" ")[0]
     before, after = _short(entry.before), _short(entry.after)
     what = (str(entry.id), moment(entry.at), entry.tag, entry.action, before, after)
-    return (*what, entry.actor.name, client or "-", entry.reason or "-")
+    return (*what, *map(printable, (entry.actor.name, client or "-", entry.reason or "-")))
 
 
 def _short(target: "Target | None") -> str:

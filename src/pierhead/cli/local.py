@@ -54,6 +54,11 @@ def operator() -> "Actor":
     return Actor(name, credential="local", agent=f"pierhead/{__version__}")
 
 
+def printable(text: str) -> str:
+    """A text that others wrote, on one line and without what a terminal would obey."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
 def table(columns: tuple[str, ...], lines: list[tuple[str, ...]]) -> str:
     """Lines of text under their headings, each column as wide as it needs to be."""
     rows = [columns, *lines]

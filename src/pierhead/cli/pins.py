@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pierhead.cli.flags import place_flags, refuse
-from pierhead.cli.local import act, as_json, echo_json, moment, table
+from pierhead.cli.local import act, as_json, echo_json, moment, printable, table
 from pierhead.cli.moments import FUTURE
 from pierhead.cli.references import NAMED, Named
 
@@ -19,17 +19,20 @@ if TYPE_CHECKING:
 
 @click.group("pin")
 def pin() -> None:
-    """Hold a tag or a manifest, so that nobody moves or removes it."""
+    """Keep a tag or a manifest where it is."""
 
 
 @pin.command()
 @place_flags
-@click.argument("reference", type=NAMED, metavar="REPOSITORY:TAG|REPOSITORY@DIGEST")
+@click.argument("reference", type=NAMED, metavar="REFERENCE")
 @click.option("--reason", required=True, metavar="TEXT", help="Why; whoever is refused reads it.")
 @click.option("--until", type=FUTURE, metavar="MOMENT", help="2026-01-31, or 30d from now [for ever].")
 @as_json
 def add(reference: Named, reason: str, until: int | None, as_json: bool, **place: Any) -> None:  # noqa: FBT001  click's
-    """Pin what is there; a second pin takes the place of the first."""
+    """Pin a tag or a manifest: nobody moves or removes it.
+
+    REFERENCE is team/app:v1 or team/app@sha256:…. A second pin on it takes the place of the first.
+    """
     target = _target(reference)
 
     async def work(registry: "Registry", actor: "Actor") -> "Pin":
@@ -44,7 +47,7 @@ def add(reference: Named, reason: str, until: int | None, as_json: bool, **place
 
 @pin.command()
 @place_flags
-@click.argument("reference", type=NAMED, metavar="REPOSITORY:TAG|REPOSITORY@DIGEST")
+@click.argument("reference", type=NAMED, metavar="REFERENCE")
 @as_json
 def remove(reference: Named, as_json: bool, **place: Any) -> None:  # noqa: FBT001  click's
     """Take a pin off."""
@@ -100,7 +103,7 @@ _COLUMNS = ("ID", "WHAT", "UNTIL", "BY", "SINCE", "REASON")
 def _line(name: "RepositoryName", pin: "Pin") -> tuple[str, ...]:
     what = Named(name, pin.tag, pin.digest)
     until = "for ever" if pin.until is None else moment(pin.until) + " (over)" * _over(pin)
-    return (str(pin.id), str(what), until, pin.actor, moment(pin.made_at), pin.reason)
+    return (str(pin.id), str(what), until, printable(pin.actor), moment(pin.made_at), printable(pin.reason))
 
 
 def _until(pin: "Pin") -> str:

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 @click.option("--reason", metavar="TEXT", help="Why; it is kept in the history.")
 @as_json
 def promote(file: IO[str], reason: str | None, as_json: bool, **place: Any) -> None:  # noqa: FBT001  click's
-    """Move the tags that FILE lists (JSON; - is standard input), all of them or none."""
+    """Move tags together, or none of them.
+
+    FILE is a list of them, in JSON; - is standard input.
+    """
     steps = _steps(file)
 
     async def work(registry: "Registry", actor: "Actor") -> "list[Promoted]":

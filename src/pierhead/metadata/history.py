@@ -97,13 +97,27 @@ def _target(digest: str | None, manifest_id: int | None, *goes_at: int | None) -
     return Target(Digest(digest), Bytes("kept" if until is None else "trash", until))
 
 
+# PostgreSQL takes the index that is in the order of ids alone for the cheapest way to a few of the latest, and walks it
+# past the entries of everything else. Where rows are compared as wholes, no other index than theirs gives that order.
+_OF_REPOSITORY = """
+(/*! TRUE OR */ repository_id = :repository_id AND id < :before)
+/*! AND (repository_id, id) < (:repository_id, :before) AND repository_id >= :repository_id */
+"""
+_OF_TAG = """
+(/*! TRUE OR */ repository_id = :repository_id AND name = :tag AND id < :before)
+/*! AND (repository_id, name, id) < (:repository_id, :tag, :before)
+    AND (repository_id, name) >= (:repository_id, :tag) */
+"""
+
+
 async def of_repository(tx: Transaction, repository_id: int, *, before: int, limit: int) -> list[Entry]:
     """Up to `limit` entries of all tags with smaller ids than `before`, the latest first."""
     rows = await tx.fetch_all(
         f"""
-        SELECT {_COLUMNS} FROM tag_history AS moves {_JOINS}
-         WHERE moves.repository_id = :repository_id AND moves.id < :before
-         ORDER BY moves.id DESC LIMIT :limit
+        SELECT {_COLUMNS}
+          FROM (SELECT * FROM tag_history WHERE {_OF_REPOSITORY}
+                 ORDER BY /*! repository_id DESC, */ id DESC LIMIT :limit) AS moves {_JOINS}
+         ORDER BY moves.id DESC
         """,
         repository_id=repository_id,
         before=before,
@@ -116,9 +130,10 @@ async def of_tag(tx: Transaction, repository_id: int, tag: TagName, *, before: i
     """Up to `limit` entries of one tag with smaller ids than `before`, the latest first."""
     rows = await tx.fetch_all(
         f"""
-        SELECT {_COLUMNS} FROM tag_history AS moves {_JOINS}
-         WHERE moves.repository_id = :repository_id AND moves.name = :tag AND moves.id < :before
-         ORDER BY moves.id DESC LIMIT :limit
+        SELECT {_COLUMNS}
+          FROM (SELECT * FROM tag_history WHERE {_OF_TAG}
+                 ORDER BY /*! repository_id DESC, name DESC, */ id DESC LIMIT :limit) AS moves {_JOINS}
+         ORDER BY moves.id DESC
         """,
         repository_id=repository_id,
         tag=tag,
@@ -128,17 +143,17 @@ async def of_tag(tx: Transaction, repository_id: int, tag: TagName, *, before: i
     return [_entry(row) for row in rows]
 
 
-async def up_to(tx: Transaction, repository_id: int, history_id: int) -> tuple[int, int] | None:
-    """Id and time of the last entry whose id is not greater."""
+async def last(tx: Transaction, repository_id: int, *, before: int) -> tuple[int, int] | None:
+    """Id and time of the last entry with a smaller id than `before`."""
     row = await tx.fetch_one(
-        """
-        SELECT tag_history.id, events.at
-          FROM tag_history JOIN events ON events.id = tag_history.event_id
-         WHERE tag_history.repository_id = :repository_id AND tag_history.id <= :history_id
-         ORDER BY tag_history.id DESC LIMIT 1
+        f"""
+        SELECT moves.id, events.at
+          FROM (SELECT id, event_id FROM tag_history WHERE {_OF_REPOSITORY}
+                 ORDER BY /*! repository_id DESC, */ id DESC LIMIT 1) AS moves
+          JOIN events ON events.id = moves.event_id
         """,
         repository_id=repository_id,
-        history_id=history_id,
+        before=before,
     )
     return (row[0], row[1]) if row else None
 
@@ -146,8 +161,11 @@ async def up_to(tx: Transaction, repository_id: int, history_id: int) -> tuple[i
 # The last entry says where the tag pointed; that bytes expired later is no move.
 _LAST = """
        (SELECT id FROM tag_history
-         WHERE repository_id = :repository_id AND name = names.name AND id <= :history_id AND action <> 'expired'
-         ORDER BY id DESC LIMIT 1)
+         WHERE (/*! TRUE OR */ repository_id = :repository_id AND name = names.name AND id <= :history_id)
+           /*! AND (repository_id, name, id) <= (:repository_id, names.name, :history_id)
+               AND (repository_id, name) >= (:repository_id, names.name) */
+           AND action <> 'expired'
+         ORDER BY /*! repository_id DESC, name DESC, */ id DESC LIMIT 1)
 """
 _THEN = f"""
 SELECT names.name, moves.after, new.id, new_trash.goes_at, gone.goes_at

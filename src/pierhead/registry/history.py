@@ -17,7 +17,7 @@ from pierhead.models import RepositoryName, TagName
 
 _INCARNATIONS_MAX = 20
 _NAMES_MAX = 1000  # that one page looks at
-_LAST_ID = (1 << 63) - 1
+_PAST_ALL = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class History:
                 chosen = await rows.incarnation(tx, repository, incarnation)
             if chosen is None:
                 raise _unknown(repository, incarnation)
-            beginning = _LAST_ID if before is None else before
+            beginning = _PAST_ALL if before is None else before
             if tag is None:
                 found = await rows.of_repository(tx, chosen.id, before=beginning, limit=size + 1)
             else:
@@ -125,13 +125,13 @@ async def _last(tx: Transaction, repository_id: int, moment: int) -> int:
 
     Halves what is left each time: some forty looks into an index at most, where an index by time would cost each push.
     """
-    newest = await rows.up_to(tx, repository_id, _LAST_ID)
+    newest = await rows.last(tx, repository_id, before=_PAST_ALL)
     if newest is None or newest[1] <= moment:
         return newest[0] if newest else 0
     found, past = 0, newest[0]  # ids: `found` is early enough, `past` is too late
     while past - found > 1:
         middle = (found + past) // 2
-        entry = await rows.up_to(tx, repository_id, middle)
+        entry = await rows.last(tx, repository_id, before=middle + 1)
         if entry is None or entry[0] <= found or entry[1] <= moment:
             found = middle
         else:
