@@ -16,8 +16,7 @@ from tests.clients.dockerd import Dockerd
 from tests.clients.programs import program
 from tests.moving.command import pierhead
 from tests.running import Running, serving
-from tests.servers.s3 import Bucket
-from tests.servers.s3 import Server
+from tests.servers.s3 import Bucket, Server
 
 Push = Callable[[str], object]  # to the repository of a name, under the tag 1
 
