@@ -16,8 +16,7 @@ from tests.clients.dockerd import Dockerd
 from tests.clients.programs import program
 from tests.moving.command import pierhead
 from tests.running import Running, serving
-from tests.servers.s3 import Bucket
-from tests.servers.s3 import Server as S3
+from tests.servers.s3 import Bucket, Server
 
 Push = Callable[[str], object]  # to the repository of a name, under the tag 1
 
@@ -80,7 +79,7 @@ def place(
         with serving(data, "--workers", "2", environment=SETTINGS) as server:
             yield server, Disk(data)
         return
-    s3: S3 = request.getfixturevalue("s3")
+    s3: Server = request.getfixturevalue("s3")
     bucket = s3.bucket()
     for name, value in bucket.environment.items():
         monkeypatch.setenv(name, value)

@@ -87,8 +87,8 @@ class Hands:
         blobs = self.registry.blobs
         blob = await blobs.find(name, digest)
         if blob.inline:
-            return await blobs.content(blob) or b""
-        reader = await blobs.open(blob)  # not from memory
+            return await blobs.content(name, blob) or b""
+        reader = await blobs.open(name, blob)  # not from memory
         try:
             return b"".join([bytes(chunk) async for chunk in reader.chunks(0, blob.size)])
         finally:

@@ -6,16 +6,15 @@ After each step all that a client can see is compared with the model, and what h
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from hypothesis import note
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from pierhead.errors import BlobUnknown, PierheadError, RepositoryUnknown
 from pierhead.metadata.database import Transaction
-from pierhead.models import Digest, RepositoryName, TagName
+from pierhead.models import Digest
 from tests.histories import invariants
 from tests.histories.hands import Hands
-from tests.histories.model import Entry, Model, Refused, Repository
+from tests.histories.model import Model, Refused
 from tests.histories.works import Work, catalogue
 from tests.histories.world import HOUR, SECOND, World
 

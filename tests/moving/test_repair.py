@@ -84,7 +84,8 @@ def damage(data: Path, chance: random.Random) -> dict[str, str]:
     """Does something to some of all kinds of content, and tells what a check is to say of each."""
     done_to: dict[str, str] = {}
     stored = files(data)
-    missing, cut, altered = (chance.sample(sorted(stored), 6)[at : at + 2] for at in (0, 2, 4))
+    chosen = chance.sample(sorted(stored), 6)
+    missing, cut, altered = chosen[:2], chosen[2:4], chosen[4:]
     for digest in missing:
         stored[digest].unlink()
         done_to[digest] = "missing"
