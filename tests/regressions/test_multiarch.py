@@ -11,7 +11,7 @@ from pierhead.registry.documents import OCI_IMAGE, OCI_INDEX
 from tests.clients.programs import program
 from tests.distribution.logs import failures
 from tests.distribution.wire import CONFIG_TYPE, descriptor, image, push_blob, push_manifest, sha256
-from tests.regressions.acting import collect, eager, pierhead
+from tests.regressions.acting import collect, eager, purge
 from tests.running import Running
 
 PLATFORMS = ("amd64", "arm64", "s390x")
@@ -115,7 +115,7 @@ def test_a_part_of_two_indexes_goes_with_the_last_of_them(server: Running, clien
 
     [index] = first.keys() - children.keys()
     assert client.delete(f"/v2/parts/manifests/{index}").status_code == 202
-    pierhead(server.data, "trash", "purge", f"parts@{index}")
+    purge(server.data, "parts")
     collect(server.data)
 
     require_whole(client, "parts", {sha256(second): second, kept: children[kept]})

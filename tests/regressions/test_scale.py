@@ -10,7 +10,7 @@ import httpx
 from pierhead.metadata.sqlite import engine
 from pierhead.registry.documents import OCI_INDEX
 from tests.distribution.wire import descriptor, image, push_blob, push_image, push_manifest, sha256
-from tests.regressions.acting import collect, eager, pierhead
+from tests.regressions.acting import collect, eager, purge
 
 TAGS = 50_000
 DEPTH = 20
@@ -68,7 +68,7 @@ def test_indexes_that_share_their_children_are_walked_once(tmp_path: Path) -> No
         assert client.get(f"/v2/deep/blobs/{sha256(layer)}").content == layer
         assert client.delete(f"/v2/deep/manifests/{sha256(top)}").status_code == 202
         assert client.head(f"/v2/deep/blobs/{sha256(layer)}").status_code == 200
-        pierhead(data, "trash", "purge", f"deep@{sha256(top)}")
+        purge(data, "deep")
         collect(data)
 
         assert client.head(f"/v2/deep/blobs/{sha256(layer)}").status_code == 404

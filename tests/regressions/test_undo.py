@@ -13,7 +13,7 @@ from tests.clients.programs import program
 from tests.distribution.logs import failures
 from tests.distribution.wire import image as manifest_of
 from tests.distribution.wire import push_blob, push_image, push_manifest, sha256
-from tests.regressions.acting import attempt, collect, eager, pierhead
+from tests.regressions.acting import attempt, collect, eager, pierhead, purge
 from tests.running import Running
 
 
@@ -46,12 +46,32 @@ def test_what_a_client_deleted_comes_back_whole(
     assert exactness.read(client, repository, "1") == before
 
 
+@pytest.mark.parametrize("kind", ["repository", "project"])
+def test_what_an_operator_deleted_comes_back_whole(
+    server: Running, client: httpx.Client, image: Image, kind: str, tmp_path: Path
+) -> None:
+    """harbor#7002, #7010: a repository was gone with all that it held."""
+    project, crane = f"gone-{kind}", program("crane", tmp_path)
+    name, flags = (project, ("--project",)) if kind == "project" else (f"{project}/app", ())
+    crane("push", image.layout, f"{server.host}/{project}/app:1")
+    before = exactness.read(client, f"{project}/app", "1")
+
+    pierhead(server.data, "delete", name, *flags)
+    assert "UNKNOWN" in crane.refused("pull", f"{server.host}/{project}/app:1", tmp_path / "none.tar")
+    for _ in range(2):
+        collect(server.data)
+    pierhead(server.data, "restore", name, *flags)
+
+    crane("validate", "--remote", f"{server.host}/{project}/app:1")
+    assert exactness.read(client, f"{project}/app", "1") == before
+
+
 def test_a_tag_that_was_moved_by_mistake_goes_back(server: Running, client: httpx.Client) -> None:
     """Docker Hub, GHCR, Harbor: what `latest` was before is known to nobody."""
     first, second = (push_image(client, "moved", "latest", text) for text in ("first", "second"))
     collect(server.data)
 
-    pierhead(server.data, "rollback", "moved:latest", first)
+    pierhead(server.data, "rollback", "moved:latest", "--to", first, "--reason", "the second was a mistake")
 
     assert client.head("/v2/moved/manifests/latest").headers["docker-content-digest"] == first
     assert client.head(f"/v2/moved/manifests/{second}").status_code == 200
@@ -68,7 +88,7 @@ def test_a_deleted_tag_takes_no_other_tag_of_its_digest_along(server: Running, c
         assert push_manifest(client, "sharing", tag, content).status_code == 201
 
     assert client.delete("/v2/sharing/manifests/1.0").status_code == 202
-    pierhead(server.data, "trash", "purge", "sharing:1.0")
+    purge(server.data, "sharing")
     collect(server.data)
 
     assert client.get("/v2/sharing/tags/list").json()["tags"] == ["1", "latest"]
@@ -79,7 +99,7 @@ def test_a_deleted_tag_takes_no_other_tag_of_its_digest_along(server: Running, c
 def test_what_was_purged_is_not_promised_to_come_back(server: Running, client: httpx.Client) -> None:
     digest = push_image(client, "purged", "1", "purged")
     client.delete(f"/v2/purged/manifests/{digest}").raise_for_status()
-    pierhead(server.data, "trash", "purge", f"purged@{digest}")
+    purge(server.data, "purged")
     collect(server.data)
 
     ran = attempt(server.data, "restore", f"purged@{digest}")
