@@ -4,18 +4,20 @@ After each step all that a client can see is compared with the model, and what h
 """
 
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from hypothesis import note
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from pierhead.errors import BlobUnknown, PierheadError, RepositoryUnknown
 from pierhead.metadata.database import Transaction
 from pierhead.models import Digest, RepositoryName, TagName
+from pierhead.registry.collector import Collector
 from tests.histories import invariants
-from tests.histories.hands import Hands
-from tests.histories.model import Entry, Model, Refused, Repository
+from tests.histories.hands import ACTOR, Hands
+from tests.histories.model import Model, Noted, Refused, Repository
 from tests.histories.works import Work, catalogue
 from tests.histories.world import HOUR, SECOND, World
 
@@ -27,6 +29,7 @@ TAGS = ("t0", "t1", "t2")
 repositories = st.sampled_from(REPOSITORIES)
 contents = st.sampled_from(list(WORKS.contents.values()))
 works = st.sampled_from(list(WORKS.works.values()))
+projects = st.sampled_from(("one", "two"))
 tags = st.sampled_from(TAGS)
 tag_sets = st.sampled_from([(), (), ("t0",), ("t1",), ("t2",), ("t0", "t1")])
 nodes = st.sampled_from((0, 1))
@@ -45,7 +48,6 @@ class Rules(RuleBasedStateMachine):
         self.model = Model(
             self.world.still.now,
             lease=int(chosen.uploads.lease_seconds * SECOND),
-            keep=int(chosen.trash.keep_hours * HOUR),
             grace=int(chosen.collection.grace_hours * HOUR),
         )
 
@@ -57,8 +59,16 @@ class Rules(RuleBasedStateMachine):
         except Refused as refused:
             foreseen = refused.name
         happened = self.world.run(outcome(act))
+        self._number()
         assert happened == foreseen, f"the model says {foreseen}, the registry {happened}"
         return foreseen == "done"
+
+    def _number(self) -> None:
+        """Tells repositories that were just made apart from others of their name."""
+        for repository in self.model.repositories:
+            if not repository.number:
+                ask = "SELECT id FROM repositories WHERE name = :name"
+                repository.number = self.read(lambda tx, name=repository.name: tx.fetch_one(ask, name=name))[0]
 
     def read(self, ask: Callable[[Transaction], Coroutine[Any, Any, Any]]) -> Any:
         return self.world.run(_read(self.world, ask))
@@ -117,13 +127,193 @@ class Rules(RuleBasedStateMachine):
         digest = content.digest
         self.both(lambda: self.model.delete_blob(name, digest), self.at(node).delete_blob(name, digest))
 
+    @rule(node=nodes, name=repositories)
+    def delete_repository(self, node: int, name: str) -> None:
+        trash = self.at(node).registry.trash
+        act = trash.delete_repository(RepositoryName(name), actor=ACTOR)
+        self.both(lambda: self.model.delete_repository(name), act)
+
+    @rule(node=nodes, name=projects)
+    def delete_project(self, node: int, name: str) -> None:
+        act = self.at(node).registry.trash.delete_project(name, actor=ACTOR)
+        self.both(lambda: self.model.delete_project(name), act)
+
+    @rule(node=nodes, name=repositories, tag=st.none() | tags, work=works)
+    def pin(self, node: int, name: str, tag: str | None, work: Work) -> None:
+        target = TagName(tag) if tag else work.digest
+        act = self.at(node).registry.pins.add(RepositoryName(name), target, reason="so", actor=ACTOR)
+        self.both(lambda: self.model.pin(name, tag, work.digest), act)
+
+    @rule(node=nodes, name=repositories, tag=st.none() | tags, work=works)
+    def unpin(self, node: int, name: str, tag: str | None, work: Work) -> None:
+        target = TagName(tag) if tag else work.digest
+        act = self.at(node).registry.pins.remove(RepositoryName(name), target, actor=ACTOR)
+        self.both(lambda: self.model.unpin(name, tag, work.digest), act)
+
+    # The ways back, and the end
+
+    @rule(node=nodes, name=repositories, tag=tags)
+    def restore_tag(self, node: int, name: str, tag: str) -> None:
+        self._restore(node, name, TagName(tag))
+
+    @rule(node=nodes, name=repositories, work=works)
+    def restore_manifest(self, node: int, name: str, work: Work) -> None:
+        self._restore(node, name, work.digest)
+
+    def _restore(self, node: int, name: str, target: TagName | Digest) -> None:
+        """All that went together comes back, but tags that are there again; who is told less was told why."""
+        restoring = self.at(node).registry.trash.restoring
+        repository, before = self.model.known(name), self.read(_trash)
+        wanted = RepositoryName(name)
+        entry = self.world.run(self.at(node).registry.trash.found(wanted, target))
+        if isinstance(target, TagName):
+            told = self.world.run(given(restoring.tag(wanted, target, reason=None, actor=ACTOR)))
+        else:
+            told = self.world.run(given(restoring.manifest(wanted, target, reason=None, actor=ACTOR)))
+        if isinstance(told, str):
+            exists = repository is not None and target in repository.tags
+            assert exists or entry is None or repository is None, told
+            return
+        assert repository is not None
+        assert entry is not None
+        assert not any(repository.manifests[digest].live for digest in told.manifests), told
+        assert before.members(entry.id) <= set(told.manifests), "something of the entry stayed away"
+        assert set(told.tags).isdisjoint(repository.tags), told
+        targets = before.tags(entry.id)
+        assert set(targets) <= {*told.tags, *told.taken}, told
+        assert all(name in repository.tags for name in told.taken if name not in told.tags), told
+        if isinstance(target, TagName):
+            assert target in told.tags, told
+        else:
+            assert target in told.manifests, told
+        self.model.bring_back(repository, told.manifests, {str(tag): before.target(repository, tag) for tag in told.tags})
+
+    @rule(node=nodes, name=repositories, tag=tags, work=works)
+    def roll_back(self, node: int, name: str, tag: str, work: Work) -> None:
+        restoring = self.at(node).registry.trash.restoring
+        act = restoring.rollback(RepositoryName(name), TagName(tag), work.digest, reason="so", actor=ACTOR)
+        told, repository = self.world.run(given(act)), self.model.known(name)
+        if isinstance(told, str):
+            assert told in {
+                "RepositoryUnknown",
+                "RepositoryInTrash",
+                "NeverPointedThere",
+                "PointsThere",
+                "BytesGone",
+                "Pinned",
+            }
+            return
+        assert repository is not None
+        assert tag not in repository.pinned_tags
+        attached = self.world.run(_targets(self.at(node), name))
+        assert set(attached.items()) >= {*(repository.tags | {tag: work.digest}).items()}
+        self.model.bring_back(repository, told.manifests, attached)
+
+    @rule(node=nodes, name=repositories)
+    def restore_repository(self, node: int, name: str) -> None:
+        restoring, before = self.at(node).registry.trash.restoring, self.read(_trash)
+        act = restoring.repository(RepositoryName(name), as_name=None, reason=None, actor=ACTOR)
+        told = self.world.run(given(act))
+        if not isinstance(told, str):
+            self._shown(before)
+        else:
+            self._justified(told, before, name, "repository")
+
+    @rule(node=nodes, name=projects)
+    def restore_project(self, node: int, name: str) -> None:
+        restoring, before = self.at(node).registry.trash.restoring, self.read(_trash)
+        told = self.world.run(given(restoring.project(name, reason=None, actor=ACTOR)))
+        if not isinstance(told, str):
+            self.model.projects.add(name)
+            self._shown(before)
+        else:
+            self._justified(told, before, name, "project")
+
+    def _shown(self, before: "Trash") -> None:
+        """Repositories are here again, as they were when they went."""
+        back = self.read(_here) - {one.number for one in self.model.repositories if one.here}
+        for repository in self.model.repositories:
+            if repository.number in back:
+                repository.here = True
+                assert not any(repository is not one and one.here and one.name == repository.name for one in self.model.repositories)
+                assert not before.over(repository.number), "it came back after its time"
+
+    def _justified(self, told: str, before: "Trash", name: str, kind: str) -> None:
+        """Somebody was told that it cannot come back."""
+        if self.model.known(name) is None and name not in self.model.projects and told != "ProjectInTrash":
+            assert not before.restorable(kind, name, self.model.now), told
+
+    @rule(node=nodes, place=st.integers(0, 5))
+    def purge(self, node: int, place: int) -> None:
+        """Nobody sees it; what goes is what is in the entry and nobody else needs."""
+        trash = self.at(node).registry.trash
+        page = self.world.run(trash.page(size=100))
+        if page:
+            entry = page[place % len(page)].entry
+            before = self.read(_trash)
+            told = self.world.run(given(trash.purge(entry.id, actor=ACTOR)))
+            assert not isinstance(told, str) or told == "Pinned", told
+            self._purged(before, {entry.id})
+
+    @rule(node=nodes)
+    def purge_due(self, node: int) -> None:
+        before = self.read(_trash)
+        due = {entry for entry, goes_at in before.goes_at.items() if goes_at <= self.model.now}
+        self.world.run(_purge_due(self.at(node)))
+        self._purged(before, due)
+
+    def _purged(self, before: "Trash", entries: set[int]) -> None:
+        after = self.read(_trash)
+        assert entries.isdisjoint(after.goes_at), "an entry outlived its purge"
+        for repository in self.model.repositories:
+            whole = before.of_repository.get(repository.number) in entries
+            for digest, kept in list(repository.manifests.items()):
+                place = (repository.number, digest)
+                if place in after.of_manifest:
+                    assert not whole, "a repository was purged and has a manifest"
+                    entry = after.of_manifest[place]
+                    assert (entry is None) == kept.live
+                    assert entry is None or entry not in entries, "it is in an entry that is gone"
+                else:
+                    assert whole or before.of_manifest[place] in entries, "a manifest went that was not in the entry"
+                    needed = any(digest in one.work.needs for one in repository.manifests.values() if one is not kept)
+                    removed = [d for d in repository.manifests if (repository.number, d) not in after.of_manifest]
+                    needed = needed and any(
+                        digest in repository.manifests[one].work.needs
+                        for one in repository.manifests
+                        if one not in removed
+                    )
+                    assert not needed, "a manifest went that another one needs"
+            for digest in [d for d in repository.manifests if (repository.number, d) not in after.of_manifest]:
+                self.model.forget(repository, digest)
+            if whole:
+                repository.tags.clear()
+            repository.noted = self.read(partial(_noted, number=repository.number))
+
     # Time and collecting
 
-    @rule(seconds=st.sampled_from((1, 29, 31, 59, 61, 121)))
+    @rule(seconds=st.sampled_from((1, 29, 31, 59, 61, 121, 3601)))
     def pass_time(self, seconds: int) -> None:
         self.world.still.now += seconds * SECOND
         self.model.now = self.world.still.now
         self.world.run(self.world.tell_time())
+
+    @rule(node=nodes)
+    def collect(self, node: int) -> None:
+        """What it says beforehand that it will free is what it frees."""
+        collector, stored = self.at(node).registry.collector, {*self.model.stored}
+        self.model.collect()
+        assert self.world.run(_preview(self.at(node))) == stored - self.model.stored
+        self.world.run(_collect(collector))
+        left = self.world.run(self.world.files())
+        rows = {key for (key,) in self.read(lambda tx: tx.fetch_all("SELECT key FROM blobs")) if not key.startswith("row:")}
+        assert set(left) == rows, "files are not what rows name"
+
+    @rule(node=nodes)
+    def collect_without_removing(self, node: int) -> None:
+        """As one that died in between."""
+        self.model.collect()
+        self.world.run(_collect_rows(self.at(node).registry.collector))
 
     # Looking
 
@@ -189,3 +379,94 @@ async def _blob(hands: Hands, name: str, digest: Digest) -> bool:
         return False
     assert data == WORKS.contents[digest].data
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class Trash:
+    """What is in the trash, by rows: how it lies there is the registry's own affair, the model knows only that it does."""
+
+    goes_at: dict[int, int]  # of entries
+    named: list[tuple[int, str, str]]  # entry, kind, name
+    of_manifest: dict[tuple[int, Digest], int | None]
+    of_repository: dict[int, int | None]
+    gone_tags: list[tuple[int, int, str, Digest]]  # entry, repository, name, digest
+
+    def members(self, entry: int) -> set[Digest]:
+        return {digest for (_, digest), one in self.of_manifest.items() if one == entry}
+
+    def tags(self, entry: int) -> dict[str, Digest]:
+        return {name: digest for one, _, name, digest in self.gone_tags if one == entry}
+
+    def target(self, repository: Repository, tag: str) -> Digest:
+        """That it went with last."""
+        return [digest for _, number, name, digest in self.gone_tags if (number, name) == (repository.number, tag)][-1]
+
+    def over(self, repository: int) -> bool:
+        return self.of_repository.get(repository) is None
+
+    def restorable(self, kind: str, name: str, now: int) -> bool:
+        return any((what, one) == (kind, name) and self.goes_at[entry] > now for entry, what, one in self.named)
+
+
+async def _trash(tx: Transaction) -> Trash:
+    entries = await tx.fetch_all("SELECT id, kind, name, goes_at FROM trash ORDER BY id")
+    manifests = await tx.fetch_all("SELECT repository_id, digest, trash_id FROM manifests")
+    hidden = await tx.fetch_all("SELECT id, trash_id FROM repositories")
+    gone = await tx.fetch_all(
+        """
+        SELECT trash_tags.trash_id, trash_tags.repository_id, trash_tags.name, manifests.digest
+          FROM trash_tags JOIN manifests ON manifests.id = trash_tags.manifest_id ORDER BY trash_tags.trash_id
+        """
+    )
+    return Trash(
+        {row[0]: row[3] for row in entries},
+        [row[:3] for row in entries],
+        {(number, Digest(digest)): entry for number, digest, entry in manifests},
+        dict(hidden),
+        [(entry, number, name, Digest(digest)) for entry, number, name, digest in gone],
+    )
+
+
+async def _here(tx: Transaction) -> set[int]:
+    """Repositories under names that clients can ask for."""
+    rows = await tx.fetch_all("SELECT id, name FROM repositories")
+    return {number for number, name in rows if "@" not in name}
+
+
+async def _noted(tx: Transaction, number: int) -> dict[Digest, Noted]:
+    rows = await tx.fetch_all(
+        "SELECT digest, since, leased_until FROM unreferenced_blobs WHERE repository_id = :number", number=number
+    )
+    return {Digest(digest): Noted(since, until) for digest, since, until in rows}
+
+
+async def given(act: Awaitable[Any]) -> Any:
+    """What it gave, or the name of the refusal."""
+    try:
+        return await act
+    except PierheadError as refused:
+        return type(refused).__name__
+
+
+async def _purge_due(hands: Hands) -> None:
+    while await hands.registry.trash.purge_due():
+        pass
+
+
+async def _preview(hands: Hands) -> set[Digest]:
+    return {freed.digest async for freed in hands.registry.collector.preview()}
+
+
+async def _collect(collector: Collector) -> None:
+    async for _ in collector.run(rests=False):
+        pass
+
+
+async def _collect_rows(collector: Collector) -> None:
+    _, after = await collector.collect()
+    while after is not None:
+        _, after = await collector.collect(after)
+
+
+async def _targets(hands: Hands, name: str) -> dict[str, Digest]:
+    return {tag: (await hands.manifest(name, tag))[0] for tag in await hands.tags(name)}
