@@ -228,7 +228,10 @@ class Judge:
     def _covered(self, put: Act, told: dict[tuple[str, str], list[Act]]) -> bool:
         work = self.works.works[Digest(put.asked["digest"])]
         return all(
-            any(early.end <= put.begin and put.end <= early.begin + self.lease for early in told.get((put.repository, blob), []))
+            any(
+                early.end <= put.begin and put.end <= early.begin + self.lease
+                for early in told.get((put.repository, blob), [])
+            )
             for blob in work.blobs
         )
 

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pierhead.models import Digest
-from pierhead.registry.belongings import attached_tags
-from tests.histories.works import Content, Work
+from tests.histories.works import Content, Work, attached_tags
 
 
 class Refused(Exception):
@@ -72,6 +71,10 @@ class Model:
     repositories: list[Repository] = field(default_factory=list)  # the deleted ones too
     stored: set[Digest] = field(default_factory=set)  # blobs whose bytes are kept
     projects: set[str] = field(default_factory=set)
+
+    @property
+    def here(self) -> list[Repository]:
+        return [one for one in self.repositories if one.here]
 
     def find(self, name: str) -> Repository:
         for repository in self.repositories:

@@ -251,7 +251,9 @@ class Client:
     async def _missing(self, stage: Stage, repository: str, digest: Digest, part: Digest, since: float) -> None:
         """Looks whether the manifest is still there; `judging` knows whether it may have been away meanwhile."""
         again = await self._manifest(stage, repository, digest)
-        number = self._recorder.begin("missing", {"repository": repository, "digest": digest, "part": part, "since": since})
+        number = self._recorder.begin(
+            "missing", {"repository": repository, "digest": digest, "part": part, "since": since}
+        )
         self._recorder.end(number, "there" if again else "gone")
 
     # Deleting
