@@ -7,25 +7,24 @@ machine.
 import asyncio
 import hashlib
 import multiprocessing
-import os
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-from pierhead import places
+from pierhead import backends, places
 from pierhead.blobs.store import BlobStore
-from pierhead.errors import BlobMissing
+from pierhead.errors import BlobMissing, NotInTrash, ProjectUnknown
 from pierhead.metadata.database import Transaction
 from pierhead.moving.side import Side
-from pierhead.registry.registry import Registry
 from pierhead.settings import Settings
 from tests.histories import invariants, player, records
-from tests.histories.hands import Hands
+from tests.histories.hands import ACTOR, Hands
 from tests.histories.judging import Judge, by_stage, failures
 from tests.histories.player import Client, Part, Stage
 from tests.histories.records import Act, Recorder
@@ -62,7 +61,7 @@ class Crew:
         until = time.monotonic() + seconds
         chance = random.Random(self.seed)
         killing = time.monotonic() + chance.expovariate(1 / KILL_SECONDS)
-        async with places.side(self.settings) as side:
+        async with opened(self.settings) as side:
             try:
                 while time.monotonic() < until:
                     await asyncio.to_thread(self._man, until)
@@ -145,9 +144,20 @@ class Crew:
     async def clear(self) -> list[str]:
         """Deletes, purges and collects everything; what is left then is lost for ever, in words."""
         async with places.registry(self.settings) as registry:
-            client = Client.last(Hands(registry), self.stages, self.settings, self.folder)
-            await client.clear()
-        async with places.side(self.settings) as side:
+            for stage in self.stages:
+                with suppress(ProjectUnknown):
+                    await registry.trash.delete_project(stage.project, actor=ACTOR)
+            while page := await registry.trash.page(size=100):
+                for listed in page:
+                    with suppress(NotInTrash):  # gone with what it pointed to
+                        await registry.trash.purge(listed.entry.id, actor=ACTOR)
+            # Until the last lease is over, of which twice as much is granted as is promised.
+            await asyncio.sleep(2 * self.settings.uploads.lease_seconds + 0.1)
+            await player.collect(registry.collector)
+            if registry.copies:
+                while await registry.copies.pay():
+                    pass
+        async with opened(self.settings) as side:
             return [*await side.database.read(invariants.left_over), *await self._lost(side.store)]
 
     async def _lost(self, store: BlobStore) -> list[str]:
@@ -160,6 +170,12 @@ class Crew:
             if dying[digest] < 0:
                 lost.append(f"{kept.key}: {digest}")
         return lost
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Side]:
+    async with backends.existing_database(settings) as database, backends.store(settings) as store:
+        yield Side(database, store)
 
 
 async def look(side: Side) -> None:

@@ -22,16 +22,17 @@ from tests.histories.works import Catalogue
 
 SLACK = 0.05  # seconds, of the clocks
 UNDECIDED = {"Busy", "MetadataUnavailable"}
-REFUSALS = {
+UNKNOWN = {"ManifestUnknown", "ManifestDeleted", "RepositoryUnknown"}
+REFUSALS: dict[str, set[str]] = {
     "head": {"BlobUnknown"},
     "push": set(),
     "mount": set(),
     "put": {"ManifestPartUnknown"},
-    "read": {"ManifestUnknown", "RepositoryUnknown"},
+    "read": UNKNOWN,
     "blob": {"BlobUnknown"},
     "missing": {"there", "gone"},
-    "delete tag": {"ManifestUnknown", "RepositoryUnknown"},
-    "delete manifest": {"ManifestUnknown", "RepositoryUnknown", "StillNeeded"},
+    "delete tag": UNKNOWN,
+    "delete manifest": {*UNKNOWN, "StillNeeded"},
     "delete blob": {"BlobUnknown", "RepositoryUnknown", "StillNeeded"},
     "delete repository": {"RepositoryUnknown"},
     "delete project": {"ProjectUnknown"},
@@ -80,6 +81,7 @@ class Judge:
 
     def violations(self) -> list[str]:
         for act in self.acts:
+            self.kept[f"{act.what}, in doubt" if act.doubt else f"{act.what}: {act.answer}"] += 1
             self._enter(act)
         keys = {**self._writes, **self._reads}
         torn = [
@@ -87,7 +89,7 @@ class Judge:
             for key in keys
             for found in violations(self._writes.get(key, []), self._reads.get(key, []))
         ]
-        return [*self._failures(), *torn, *self._holes(), *self._broken_leases()]
+        return [*torn, *self._holes(), *self._broken_leases()]
 
     # The register
 
@@ -98,7 +100,8 @@ class Judge:
             changes = self._changes(act)
             for key, value, certain in changes:
                 write = Write(value, act.begin, act.end, certain=certain and act.done, note=act.what)
-                self._writes.setdefault(key, []).append(write)
+                # Twice where it may not have happened: of what is written once the register knows when it was there.
+                self._writes.setdefault(key, []).extend([write] if write.certain else [write, write])
         for key, value in self._seen(act):
             self._reads.setdefault(key, []).append(Read(value, act.begin, act.end, act.what))
 
@@ -160,10 +163,10 @@ class Judge:
                 reference = asked["reference"]
                 kind = "manifest" if ":" in reference else "tag"
                 yield (kind, act.repository, reference), THERE if kind == "manifest" else act.told
-            case "read", ("ManifestUnknown" | "RepositoryUnknown"):
+            case "read", answer if answer in UNKNOWN:
                 reference = asked["reference"]
                 yield ("manifest" if ":" in reference else "tag", act.repository, reference), None
-            case "delete manifest", "ManifestUnknown":
+            case "delete manifest", ("ManifestUnknown" | "ManifestDeleted"):
                 yield ("manifest", act.repository, asked["digest"]), None
             case "put", "ManifestPartUnknown":
                 for digest in act.told:
@@ -171,12 +174,6 @@ class Judge:
                         yield ("manifest", act.repository, digest), None
 
     # The rest
-
-    def _failures(self) -> Iterator[str]:
-        for act in self.acts:
-            self.kept[act.what] += 1
-            if not (act.doubt or act.done or act.answer in REFUSALS[act.what]):
-                yield f"{act.what} {act.asked}: {act.answer} {act.told}"
 
     def _holes(self) -> Iterator[str]:
         for act in self.acts:
@@ -244,3 +241,12 @@ def by_stage(acts: Iterable[Act], stages: Iterable[Stage]) -> dict[Stage, list[A
         if "repository" in act.asked:
             found[names[act.repository]].append(act)
     return found
+
+
+def failures(acts: Iterable[Act]) -> list[str]:
+    """What was answered in a way in which nothing is."""
+    return [
+        f"{act.what} {act.asked}: {act.answer} {act.told}"
+        for act in acts
+        if not (act.doubt or act.done or act.answer in UNDECIDED or act.answer in REFUSALS[act.what])
+    ]

@@ -140,6 +140,12 @@ class Client:
             await doing(stage, self._random.choice(stage.repositories))
             await asyncio.sleep(0)
 
+    async def look_at_all(self, stage: Stage, repository: str) -> None:
+        for digest in self._works(stage).works:
+            await self._whole(stage, repository, digest)
+        for tag in TAGS:
+            await self._whole(stage, repository, tag)
+
     async def _act(self, what: str, act: Awaitable[Any], *, tell: Callable[[Any], Any] = str, **asked: Any) -> Any:
         """What came of it: what it gave, or the refusal that it raised."""
         number = self._recorder.begin(what, asked)
