@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from pierhead.errors import BlobMissing
 from pierhead.models import Actor, Digest, RepositoryName, TagName
 from pierhead.registry.registry import Registry
 from tests.histories.works import Content, Work
@@ -73,23 +72,10 @@ class Hands:
         """Raises BlobUnknown, and BlobMissing where its row is there and its bytes are not."""
         blobs, name = self.registry.blobs, RepositoryName(repository)
         found = await blobs.find(name, digest)
-        while True:
-            try:
-                return await self._bytes(found.digest, name)
-            except BlobMissing:
-                # Collected, and perhaps pushed anew, since it was found.
-                again = await blobs.find(name, digest)
-                if again.key == found.key:
-                    raise
-                found = again
-
-    async def _bytes(self, digest: Digest, name: RepositoryName) -> bytes:
-        blobs = self.registry.blobs
-        blob = await blobs.find(name, digest)
-        if blob.inline:
-            return await blobs.content(name, blob) or b""
-        reader = await blobs.open(name, blob)  # not from memory
+        if found.inline:
+            return await blobs.content(name, found) or b""
+        reader = await blobs.open(name, found)
         try:
-            return b"".join([bytes(chunk) async for chunk in reader.chunks(0, blob.size)])
+            return b"".join([bytes(chunk) async for chunk in reader.chunks(0, found.size)])
         finally:
             reader.close()

@@ -3,14 +3,11 @@
 Every act changes the model or raises `Refused` with the name of the refusal. Time is what `now` says.
 """
 
-import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
 
 from pierhead.models import Digest
-from pierhead.registry.belongings import attached_tags
-from tests.histories.works import Content, Work
+from tests.histories.works import Content, Work, attached_tags
 
 
 class Refused(Exception):
@@ -23,10 +20,10 @@ class Refused(Exception):
 
 @dataclass(slots=True, eq=False)
 class Kept:
-    """A manifest in a repository; `entry` is that of the trash which it is in."""
+    """A manifest in a repository, or in its trash."""
 
     work: Work
-    entry: "Entry | None" = None
+    live: bool = True
 
 
 @dataclass(slots=True)
@@ -39,10 +36,11 @@ class Noted:
 
 @dataclass(slots=True, eq=False)
 class Repository:
-    """One that had a name from its making on; `entry` is that of its own deletion, or its project's."""
+    """One that had a name from its making on; it is in the trash where it is not live."""
 
     name: str
-    entry: "Entry | None" = None
+    here: bool = True
+    number: int = 0  # of its row
     held: set[Digest] = field(default_factory=set)
     noted: dict[Digest, Noted] = field(default_factory=dict)
     manifests: dict[Digest, Kept] = field(default_factory=dict)
@@ -52,7 +50,7 @@ class Repository:
 
     @property
     def live(self) -> dict[Digest, Work]:
-        return {digest: kept.work for digest, kept in self.manifests.items() if kept.entry is None}
+        return {digest: kept.work for digest, kept in self.manifests.items() if kept.live}
 
     def tags_of(self, digest: Digest) -> set[str]:
         return {tag for tag, target in self.tags.items() if target == digest}
@@ -65,34 +63,22 @@ class Repository:
         return digest in self.pinned or bool(self.tags_of(digest) & self.pinned_tags)
 
 
-@dataclass(slots=True, eq=False)
-class Entry:
-    """Of the trash."""
-
-    number: int
-    kind: Literal["tag", "manifest", "repository", "project"]
-    name: str
-    goes_at: int
-    repository: Repository | None = None  # none for a project
-    tag: str | None = None
-    digest: Digest | None = None
-    tags: dict[str, Digest] = field(default_factory=dict)  # that went
-
-
 @dataclass(slots=True)
 class Model:
     now: int
     lease: int  # microseconds, as all times
-    keep: int
     grace: int
     repositories: list[Repository] = field(default_factory=list)  # the deleted ones too
-    entries: list[Entry] = field(default_factory=list)
     stored: set[Digest] = field(default_factory=set)  # blobs whose bytes are kept
-    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    projects: set[str] = field(default_factory=set)
+
+    @property
+    def here(self) -> list[Repository]:
+        return [one for one in self.repositories if one.here]
 
     def find(self, name: str) -> Repository:
         for repository in self.repositories:
-            if repository.name == name and repository.entry is None:
+            if repository.name == name and repository.here:
                 return repository
         raise Refused("RepositoryUnknown")
 
@@ -107,6 +93,7 @@ class Model:
         if found is None:
             found = Repository(name)
             self.repositories.append(found)
+            self.projects.add(name.partition("/")[0])
         return found
 
     # Blobs
@@ -116,7 +103,7 @@ class Model:
         self._hold(self.ensure(name), content.digest)
 
     def mount(self, name: str, digest: Digest, source: str | None) -> bool:
-        sources = [self.known(source)] if source else [one for one in self.repositories if one.entry is None]
+        sources = [self.known(source)] if source else [one for one in self.repositories if one.here]
         if not any(one and digest in one.held for one in sources):
             return False
         self._hold(self.ensure(name), digest)
@@ -164,7 +151,7 @@ class Model:
         for tag in tags:
             self._require_movable(repository, tag, work.digest)
         repository = self.ensure(name)
-        repository.manifests.setdefault(work.digest, Kept(work)).entry = None
+        repository.manifests.setdefault(work.digest, Kept(work)).live = True
         repository.tags.update(dict.fromkeys(tags, work.digest))
 
     def _require_movable(self, repository: Repository, tag: str, target: Digest) -> None:
@@ -177,8 +164,7 @@ class Model:
             raise Refused("ManifestUnknown")
         if tag in repository.pinned_tags:
             raise Refused("Pinned")
-        digest = repository.tags.pop(tag)
-        self._enter("tag", name, repository, tag=tag, digest=digest, tags={tag: digest})
+        del repository.tags[tag]
 
     def delete_manifest(self, name: str, digest: Digest) -> None:
         repository = self.find(name)
@@ -188,13 +174,26 @@ class Model:
             raise Refused("StillNeeded")
         if repository.is_pinned(digest):
             raise Refused("Pinned")
-        going = self._going(repository, digest)
-        tags = {tag: target for tag, target in repository.tags.items() if target in going}
-        entry = self._enter("manifest", name, repository, digest=digest, tags=tags)
-        for one in going:
-            repository.manifests[one].entry = entry
-        for tag in tags:
-            del repository.tags[tag]
+        for one in self._going(repository, digest):
+            repository.manifests[one].live = False
+            for tag in repository.tags_of(one):
+                del repository.tags[tag]
+
+    def delete_repository(self, name: str) -> None:
+        repository = self.find(name)
+        if repository.pinned or repository.pinned_tags:
+            raise Refused("Pinned")
+        repository.here = False
+
+    def delete_project(self, project: str) -> None:
+        there = [one for one in self.repositories if one.here and one.name.startswith(f"{project}/")]
+        if not there and project not in self.projects:
+            raise Refused("ProjectUnknown")
+        if any(one.pinned or one.pinned_tags for one in there):
+            raise Refused("Pinned")
+        self.projects.discard(project)
+        for repository in there:
+            repository.here = False
 
     def _going(self, repository: Repository, root: Digest) -> set[Digest]:
         """The manifest with all that nobody wants for its own sake once it is gone."""
@@ -218,19 +217,33 @@ class Model:
                 return going
             going |= more
 
-    def _enter(
-        self,
-        kind: Literal["tag", "manifest", "repository", "project"],
-        name: str,
-        repository: Repository | None,
-        *,
-        tag: str | None = None,
-        digest: Digest | None = None,
-        tags: dict[str, Digest] | None = None,
-    ) -> Entry:
-        entry = Entry(next(self._numbers), kind, name, self.now + self.keep, repository, tag, digest, dict(tags or {}))
-        self.entries.append(entry)
-        return entry
+    def bring_back(self, repository: Repository, manifests: Iterable[Digest], tags: dict[str, Digest]) -> None:
+        """What a restore says that it did."""
+        for digest in manifests:
+            kept = repository.manifests[digest]
+            kept.live = True
+            repository.held.update(kept.work.blobs)
+        repository.tags.update(tags)
+
+    # Pins
+
+    def pin(self, name: str, tag: str | None, digest: Digest) -> None:
+        repository = self.find(name)
+        if tag and tag not in repository.tags or not tag and digest not in repository.live:
+            raise Refused("ManifestUnknown")
+        if tag:
+            repository.pinned_tags.add(tag)
+        else:
+            repository.pinned.add(digest)
+
+    def unpin(self, name: str, tag: str | None, digest: Digest) -> bool:
+        repository = self.find(name)
+        pins: set[str] = repository.pinned_tags if tag else {*repository.pinned}
+        there = (tag or digest) in pins
+        repository.pinned_tags.discard(tag or "")
+        if not tag:
+            repository.pinned.discard(digest)
+        return there
 
     # Collecting
 

@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from pierhead.models import Digest, TagName
-from pierhead.registry.belongings import attached_tags
 from pierhead.registry.documents import OCI_IMAGE, OCI_INDEX
 
 # Up to here blobs lie beside their rows, so that a history has both kinds.
 INLINE_BYTES = 64
 _TYPE = "application/octet-stream"
+
+
+def attached_tags(digest: Digest) -> list[TagName]:
+    """Tags of cosign's kind, and the fallback tag of referrers."""
+    return [TagName(f"{digest.algorithm}-{digest.hex[:64]}{ending}") for ending in ("", ".sig", ".att", ".sbom")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +29,9 @@ class Content:
     digest: Digest
     data: bytes
 
-    def __repr__(self) -> str:
-        return self.name
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """As Hypothesis tells of it."""
+        printer.text(f"<{self.name}>")
 
     @property
     def descriptor(self) -> dict[str, Any]:
@@ -46,8 +51,9 @@ class Work:
     subject: Digest | None = None
     attached_to: Digest | None = None  # by a tag that says so
 
-    def __repr__(self) -> str:
-        return self.name
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """As Hypothesis tells of it."""
+        printer.text(f"<{self.name}>")
 
     @property
     def needs(self) -> tuple[Digest, ...]:

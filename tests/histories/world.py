@@ -89,6 +89,7 @@ class World:
     databases: list[Copyable]
     store: FileStore
     settings: Settings
+    folder: Path
     still: Still
     hands: list[Hands]
 
@@ -101,7 +102,9 @@ class World:
             await self.databases[0].write(partial(_set_clock, now=self.still.now), durable=False)
 
     async def empty(self) -> None:
-        """Forgets everything that happened, but not files that somebody lost."""
+        """Forgets everything that happened, and what it left."""
+        for path in self.folder.glob("blobs/*/*/*"):
+            path.unlink()
         async with self.databases[0].fill() as tx:
             await tx.execute("UPDATE repositories SET trash_id = NULL")
             await tx.execute("UPDATE projects SET trash_id = NULL")
@@ -133,7 +136,7 @@ async def opened(place: Place, folder: Path, chosen: Settings, still: Still) -> 
     async with AsyncExitStack() as stack:
         databases: list[Any] = [await stack.enter_async_context(place.open()) for _ in range(NODES)]
         store = await stack.enter_async_context(FileStore(folder, chosen.storage))
-        world = World(place, asyncio.get_running_loop(), databases, store, chosen, still, [])
+        world = World(place, asyncio.get_running_loop(), databases, store, chosen, folder, still, [])
         await world.empty()
         yield world
 

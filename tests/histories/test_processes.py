@@ -1,0 +1,89 @@
+"""Many processes on one store push, move, delete, restore, purge and collect, and are killed: see `crew` and `judging`.
+
+PIERHEAD_HISTORIES_SEED repeats the choices of a run, PIERHEAD_SOAK=1 or SOAK=1 makes it ten times as many histories.
+"""
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from pierhead import backends
+from pierhead.settings import DatabaseSettings, ServerSettings, Settings, StorageSettings
+from tests.histories.crew import Crew
+from tests.histories.player import Stage
+from tests.histories.works import INLINE_BYTES
+from tests.histories.world import settings
+from tests.servers.postgresql import Cluster
+from tests.servers.s3 import Server
+
+SOAK = "1" in (os.environ.get("PIERHEAD_SOAK"), os.environ.get("SOAK"))
+SEED = int(os.environ.get("PIERHEAD_HISTORIES_SEED") or random.SystemRandom().randrange(10**9))
+AT_ONCE = 20  # histories that happen beside one another on one store
+SECONDS = 20
+RUNS = 10 if SOAK else 1
+LEASE = 1.0  # second
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    return {}
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path, kind: str, environment: dict[str, str]) -> Iterator[Settings]:
+    chosen = settings(lease=LEASE, keep_hours=3 / 3600, grace_hours=0)
+    chosen = chosen.model_copy(update={"server": ServerSettings(data=tmp_path / "data")})
+    if kind == "files":
+        yield chosen
+        return
+    cluster: Cluster = request.getfixturevalue("postgresql")
+    server: Server = request.getfixturevalue("s3")
+    bucket = server.bucket()
+    environment.update(bucket.environment)
+    with cluster.database("histories") as url:
+        database = DatabaseSettings(url=SecretStr(url), pool_size=4)
+        storage = StorageSettings(url=bucket.url(), inline_bytes=INLINE_BYTES)
+        yield chosen.model_copy(update={"database": database, "storage": storage})
+
+
+@pytest.mark.timeout(0 if SOAK else 300)
+@pytest.mark.parametrize("kind", ["files", "objects"])
+def test_what_was_acknowledged_is_whole_whoever_deletes_collects_and_dies(
+    kind: str,
+    place: Settings,
+    environment: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    announce: Callable[[str], None],
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    place.server.data.mkdir()
+    backends.prepare(place)
+    for run in range(RUNS):
+        seed, began = SEED + run, time.monotonic()
+        folder = tmp_path / f"{run}"
+        folder.mkdir()
+        stages = [Stage(run * AT_ONCE + number) for number in range(AT_ONCE)]
+        crew = Crew(place, folder, seed, stages, environment)
+        try:
+            asyncio.run(crew.play(SECONDS))
+            asyncio.run(crew.look_at_all())
+            found, looked = crew.judge()
+            assert found == []
+            assert asyncio.run(crew.clear()) == []
+        except AssertionError as error:
+            error.add_note(f"PIERHEAD_HISTORIES_SEED={seed}, what was done is in {folder}")
+            raise
+        acts = looked.total()
+        print(*sorted(looked.items()), sep="\n")
+        announce(
+            f"processes on {kind}: seed {seed}, {AT_ONCE} histories, {acts} acts, {crew.deaths} killed,"
+            f" {looked['put, within the lease']} manifests within the lease, {time.monotonic() - began:.0f} s"
+        )
