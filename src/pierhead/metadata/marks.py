@@ -1,6 +1,6 @@
 """Rows of marks that a store of objects is still to be given."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from pierhead.metadata.database import Transaction
 from pierhead.models import Digest, Mark
@@ -30,11 +30,6 @@ async def owed(tx: Transaction, *, age: int, limit: int) -> list[Mark]:
         limit=limit,
     )
     return [Mark(Digest(digest), key) for digest, key in rows]
-
-
-async def forget(tx: Transaction, keys: Iterable[str]) -> None:
-    """What was owed to bytes that go."""
-    await tx.execute_many("DELETE FROM owed_marks WHERE key = :key", [{"key": key} for key in keys])
 
 
 async def settle(tx: Transaction, made: Sequence[Mark]) -> None:

@@ -128,23 +128,21 @@ async def is_referenced(tx: Transaction, repository_id: int, digest: Digest) -> 
     return bool(rows)
 
 
-async def due(tx: Transaction, after: Candidate, *, before: int, now: int, limit: int) -> list[Candidate]:
-    """Some past a row that were unreferenced before a moment and that nobody counts on now."""
+async def page(tx: Transaction, after: Candidate, *, before: int, limit: int) -> list[tuple[Candidate, int]]:
+    """Some past a row that were unreferenced before a moment, each with the end of its lease."""
     rows = await tx.fetch_all(
         """
-        SELECT since, repository_id, digest FROM unreferenced_blobs
-         WHERE (since, repository_id, digest) > (:since, :repository_id, :digest)
-           AND since <= :before AND leased_until <= :now
+        SELECT since, repository_id, digest, leased_until FROM unreferenced_blobs
+         WHERE (since, repository_id, digest) > (:since, :repository_id, :digest) AND since <= :before
          ORDER BY since, repository_id, digest LIMIT :limit
         """,
         since=after.since,
         repository_id=after.repository_id,
         digest=after.digest,
         before=before,
-        now=now,
         limit=limit,
     )
-    return [Candidate(since, repository_id, Digest(digest)) for since, repository_id, digest in rows]
+    return [(Candidate(since, repository_id, Digest(digest)), until) for since, repository_id, digest, until in rows]
 
 
 async def oldest(tx: Transaction) -> int | None:

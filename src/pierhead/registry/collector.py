@@ -18,16 +18,18 @@ from functools import partial
 from pierhead.blobs.store import BlobStore
 from pierhead.errors import PierheadError
 from pierhead.metadata import blobs as blob_rows
-from pierhead.metadata import clock, copies, doomed, holds, locks, marks, repositories, unreferenced
+from pierhead.metadata import clock, copies, doomed, holds, locks, repositories, unreferenced
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.unreferenced import FIRST, Candidate
 from pierhead.models import Blob, Digest, Doomed, RepositoryName
 from pierhead.settings import CollectionSettings
 
 _AT_ONCE = 128  # rows: so long a push may wait for a transaction
+_SEEN_AT_ONCE = 1024  # rows, leased ones too
 _KEYS_AT_ONCE = 500
 _NAMED_MAX = 20  # repositories that are told of one blob
 _COUNTED_MAX = 100_000
+_REST_MAX = 10.0  # seconds
 _FAILURES_MAX = 3  # of removals, before the store is left alone for now
 _HOUR = 3_600_000_000  # microseconds
 
@@ -67,7 +69,7 @@ class Step:
 class Backlog:
     """What waits."""
 
-    due: bool  # whether there is something to look at
+    due: bool  # whether there is something to look at, leased or not
     doomed: int  # keys whose bytes are to be removed; at most 100,000 are counted
     oldest: int | None  # microseconds since the oldest row was written, due or not
 
@@ -77,11 +79,12 @@ class Backlog:
 
 
 @dataclass(frozen=True, slots=True)
-class _Names:
-    """Candidates, with what their repositories were called when they were looked for."""
+class _Named:
+    """Candidates, with what their repositories were called then, and the row that was seen last."""
 
     candidates: Sequence[Candidate]
     repositories: dict[int, RepositoryName]
+    last: Candidate | None  # None where there are no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +103,10 @@ class Collector:
     async def backlog(self) -> Backlog:
         async def look(tx: Transaction) -> Backlog:
             now = await clock.read(tx)
-            due = await unreferenced.due(tx, FIRST, before=now - self._grace(None), now=now, limit=1)
-            oldest = await unreferenced.oldest(tx)
+            since = await unreferenced.oldest(tx)
             waiting = await doomed.count(tx, limit=_COUNTED_MAX)
-            return Backlog(bool(due), waiting, None if oldest is None else now - oldest)
+            oldest = None if since is None else now - since
+            return Backlog(oldest is not None and oldest >= self._grace(None), waiting, oldest)
 
         return await self._database.read(look)
 
@@ -123,22 +126,22 @@ class Collector:
             removed = await removal.step() if after is None or step.freed else 0
             yield replace(step, removed=removed)
             if rests:
-                await asyncio.sleep((time.monotonic() - began) * (1 / self._settings.share - 1))
+                await asyncio.sleep(min(_REST_MAX, (time.monotonic() - began) * (1 / self._settings.share - 1)))
         if removal.failures:
             raise removal.failures[0]
 
     async def collect(
         self, after: Candidate = FIRST, *, grace_hours: float | None = None
     ) -> tuple[Step, Candidate | None]:
-        """Looks at some rows past one, in one transaction; the last of them, None where there are no more."""
+        """Looks at some rows past one, in one transaction, and returns the last; None where there are no more."""
         grace = self._grace(grace_hours)
         named = await self._database.read(partial(_due, after=after, grace=grace))
         if not named.candidates:
-            return Step(), None
+            return Step(), named.last
         step = await self._database.write(partial(self._collect, named=named, grace=grace))
-        return step, None if step.paused else named.candidates[-1]
+        return step, None if step.paused else named.last
 
-    async def _collect(self, tx: Transaction, named: _Names, grace: int) -> Step:
+    async def _collect(self, tx: Transaction, named: _Named, grace: int) -> Step:
         digests = sorted({one.digest for one in named.candidates})
         await tx.lock(
             *map(locks.blob, digests), *map(locks.repository, named.repositories.values()), locks.removing(shared=True)
@@ -161,7 +164,6 @@ class Collector:
         if self._copied:
             await copies.owe_gone(tx, [blob.digest for blob in going if blob.inline])
         await doomed.add(tx, going)
-        await marks.forget(tx, [blob.key for blob in going if not blob.inline])
         await blob_rows.remove(tx, [blob.digest for blob in going])
 
     async def preview(self, *, grace_hours: float | None = None) -> AsyncGenerator[Freed, None]:
@@ -171,13 +173,13 @@ class Collector:
         """
         grace, after = self._grace(grace_hours), FIRST
         told: set[Digest] = set()
-        while (named := await self._database.read(partial(_due, after=after, grace=grace))).candidates:
+        while (named := await self._database.read(partial(_due, after=after, grace=grace))).last is not None:
             for one in await self._database.read(partial(_previewed, candidates=named.candidates, grace=grace)):
                 if one.held or one.freed.digest not in told:
                     yield one.freed
                 if not one.held:
                     told.add(one.freed.digest)
-            after = named.candidates[-1]
+            after = named.last
 
     async def remove_doomed(self) -> int:
         """Removes the bytes of all doomed keys, and returns how many. What the store raised is raised at the end."""
@@ -224,10 +226,13 @@ async def _doomed(tx: Transaction, after: str) -> Sequence[Doomed]:
     return [] if await holds.held(tx) else await doomed.page(tx, after, limit=_KEYS_AT_ONCE)
 
 
-async def _due(tx: Transaction, after: Candidate, grace: int) -> _Names:
+async def _due(tx: Transaction, after: Candidate, grace: int) -> _Named:
     now = await clock.read(tx)
-    candidates = await unreferenced.due(tx, after, before=now - grace, now=now, limit=_AT_ONCE)
-    return _Names(candidates, await repositories.names(tx, sorted({one.repository_id for one in candidates})))
+    page = await unreferenced.page(tx, after, before=now - grace, limit=_SEEN_AT_ONCE)
+    candidates = [one for one, leased_until in page if leased_until <= now][:_AT_ONCE]
+    # Those that are leased are passed over once in a run, however many they are.
+    last = candidates[-1] if len(candidates) == _AT_ONCE else page[-1][0] if page else None
+    return _Named(candidates, await repositories.names(tx, sorted({one.repository_id for one in candidates})), last)
 
 
 async def _previewed(tx: Transaction, candidates: Sequence[Candidate], grace: int) -> list[_Previewed]:
