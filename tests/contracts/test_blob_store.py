@@ -322,3 +322,48 @@ async def test_a_store_gives_its_copies_back(store: BlobStore) -> None:
     assert [name async for name in store.copies("nothing")] == []
     with pytest.raises(BlobMissing):
         await store.copy("history/a/_/4")
+
+
+async def test_many_blobs_are_removed_at_once_with_what_the_store_was_told_of_them(store: BlobStore) -> None:
+    bodies = [DATA[:100] + b"%d" % number for number in range(40)]
+    digests = [Digest(sha256(body)) for body in bodies]
+    keys = [await push(store, body) for body in bodies]
+    if isinstance(store, MarksDigests):
+        for digest, key in zip(digests, keys, strict=True):
+            await store.mark(digest, key)
+    doomed = [Doomed(key, digest) for key, digest in zip(keys, digests, strict=True)]
+    nothing = [Doomed(f"sha256/aa/{HEX}.{'0' * 32}-0", Digest(f"sha256:{HEX}")), Doomed("../etc/passwd", None)]
+
+    await store.remove([*doomed[1:], *nothing])
+    await store.remove([*doomed[1:], *nothing])
+
+    assert await pull(store, keys[0]) == bodies[0]
+    for key in keys[1:]:
+        with pytest.raises(BlobMissing):
+            await store.open(key)
+    if isinstance(store, MarksDigests):
+        marked = {mark.key async for mark in store.marks()}
+        assert marked & set(keys) == {keys[0]}
+
+
+async def test_a_removal_that_comes_late_leaves_the_same_bytes_under_their_new_key(store: BlobStore) -> None:
+    old = await push(store, b"the same")
+    await store.remove([Doomed(old, Digest(sha256(b"the same")))])
+    new = await push(store, b"the same")
+
+    await store.remove([Doomed(old, Digest(sha256(b"the same")))])
+
+    assert await pull(store, new) == b"the same"
+
+
+async def test_a_copy_is_forgotten(store: BlobStore) -> None:
+    assert isinstance(store, KeepsCopies)
+    assert isinstance(store, TellsCopies)
+    await store.keep("blobs/sha256/forgotten", b"bytes")
+
+    await store.forget("blobs/sha256/forgotten")
+    await store.forget("blobs/sha256/forgotten")
+    await store.forget("nothing/was/here")
+
+    with pytest.raises(BlobMissing):
+        await store.copy("blobs/sha256/forgotten")
