@@ -27,7 +27,7 @@ async def page(tx: Transaction, after: str, *, limit: int) -> list[Doomed]:
 
 async def count(tx: Transaction, *, limit: int) -> int:
     """How many there are, at most `limit`."""
-    row = await tx.fetch_one("SELECT count(*) FROM (SELECT 1 FROM doomed_keys LIMIT :limit) AS some", limit=limit)
+    row = await tx.fetch_one("SELECT count(*) FROM (SELECT 1 FROM doomed_keys LIMIT :limit) AS counted", limit=limit)
     return row[0] if row else 0
 
 
