@@ -170,7 +170,24 @@ def test_an_entry_is_purged(app: App) -> None:
     assert still == [listed]
     assert purged == f"{app.name}@{digest} purged, with 1 manifest and 1 tag: frees {size} bytes\n"
     assert "nothing of this name is in the trash" in app.refused("trash", "purge", entry)
+    assert "nothing of this name is in the trash" in app.refused("trash", "purge", f"{app.name}:v1")
     assert "its time in the trash is over" in app.refused("restore", f"{app.name}:v1")
+
+
+def test_what_is_purged_is_called_by_its_id_or_by_its_name(app: App) -> None:
+    for tag in ("v1", "v2", "v3"):
+        app.push(tag, tag)
+        app.run("delete", f"{app.name}:{tag}")
+    [one] = app.json("trash", "purge", f"{app.name}:v2")
+    others = app.json("trash", "purge", app.name)
+    app.push("v1")
+    app.run("delete", app.project, "--project")
+    app.run("trash", "purge", app.project, "--project")
+
+    assert (one["tag"], one["purged"]) == ("v2", True)
+    assert [other["tag"] for other in others] == ["v1", "v3"]
+    assert app.json("trash", "list", app.name) == []
+    assert "its time in the trash is over" in app.refused("restore", app.project, "--project")
 
 
 def test_a_project_has_its_window(app: App) -> None:

@@ -31,15 +31,15 @@ async def test_bytes_of_a_manifest_in_two_repositories_are_kept_once_until_both_
     one, two = await add_manifest(tx, APP, "text"), await add_manifest(tx, OTHER, "text")
     assert await tx.fetch_one("SELECT count(*) FROM manifest_contents") == (1,)
 
-    await manifests.remove(tx, one, digest("text"))
+    await manifests.remove(tx, {one: digest("text")})
     assert await manifests.content(tx, digest("text")) == b"text"
-    await manifests.remove(tx, two, digest("text"))
+    await manifests.remove(tx, {two: digest("text")})
     assert await manifests.content(tx, digest("text")) is None
 
 
 async def test_a_manifest_takes_its_references_with_it(tx: Transaction) -> None:
     made = await add_manifest(tx, APP, "text", references=[layer("a"), layer("b")])
-    await manifests.remove(tx, made, digest("text"))
+    await manifests.remove(tx, {made: digest("text")})
 
     assert await tx.fetch_one("SELECT count(*) FROM manifest_references") == (0,)
 

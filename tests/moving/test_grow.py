@@ -305,7 +305,7 @@ class Changing:
             manifest_id, named = self._random.choice(found)
             for tag in await tags.of_manifest(tx, manifest_id):
                 await tags.remove(tx, await repositories.ensure(tx, APP), tag)
-            await manifests.remove(tx, manifest_id, Digest(named))
+            await manifests.remove(tx, {manifest_id: Digest(named)})
 
 
 @pytest.mark.anyio

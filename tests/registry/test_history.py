@@ -40,7 +40,7 @@ async def give_name_back(registry: Registry, name: RepositoryName) -> int:
         entry = await trash.add(tx, "repository", repository_id, actor="alice", keep=3_600_000_000)
         await tx.execute(
             "UPDATE repositories SET name = :hidden, trash_id = :entry WHERE id = :id",
-            hidden=trash.hidden(name, repository_id),
+            hidden=f"{name}@{repository_id}",
             entry=entry,
             id=repository_id,
         )

@@ -579,6 +579,22 @@ async def test_what_no_tag_names_goes_after_its_time_where_nobody_wants_it(place
         assert await app.has(old)
 
 
+async def test_two_tags_that_go_at_once_leave_an_untagged_manifest(app: Pushing) -> None:
+    for number in range(10):
+        await app.image(str(number), f"a{number}", f"b{number}")
+    await asyncio.gather(*(app.delete(f"{letter}{number}") for number in range(10) for letter in "ab"))
+
+    assert await app.rows("SELECT count(*) FROM manifests WHERE untagged_at IS NULL") == [(0,)]
+
+
+async def test_pushing_it_again_begins_its_time_without_a_tag_anew(app: Pushing) -> None:
+    await app.image("a")
+    await app.change("UPDATE manifests SET untagged_at = 1")
+    await app.image("a")
+
+    assert await app.rows("SELECT count(*) FROM manifests WHERE untagged_at = 1") == [(0,)]
+
+
 async def test_untagged_manifests_stay_where_nothing_says_otherwise(app: Pushing) -> None:
     image = await app.image("a")
     await app.change("UPDATE manifests SET untagged_at = 0")

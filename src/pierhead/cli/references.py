@@ -45,3 +45,17 @@ class _Reference(click.ParamType[Named]):
 
 
 NAMED = _Reference()
+
+
+class _Entry(click.ParamType["int | Named"]):
+    """An entry of the trash: its id, or what was deleted."""
+
+    name = "entry"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | Named:
+        if isinstance(value, str) and value.isdecimal():
+            return int(value)
+        return NAMED.convert(value, param, ctx)
+
+
+ENTRY = _Entry()

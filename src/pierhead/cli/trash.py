@@ -1,5 +1,8 @@
 """`pierhead trash`: what can be restored, and for how long."""
 
+# ruff: noqa: PLC0415
+
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -8,6 +11,7 @@ from pierhead.cli.bars import amount
 from pierhead.cli.deletion import counted
 from pierhead.cli.flags import place_flags
 from pierhead.cli.local import act, as_json, echo_json, moment, table
+from pierhead.cli.references import ENTRY, Named
 
 if TYPE_CHECKING:
     from pierhead.models import Actor
@@ -48,27 +52,55 @@ def list_(name: str | None, *, limit: int, before: int | None, as_json: bool, **
 
 @trash.command()
 @place_flags
-@click.argument("entry", type=int)
+@click.argument("entry", type=ENTRY)
+@click.option("--project", "as_project", is_flag=True, help="ENTRY is the name of a project.")
 @click.option("--dry-run", is_flag=True, help="Only say what it would free.")
 @as_json
-def purge(entry: int, *, dry_run: bool, as_json: bool, **place: Any) -> None:
-    """Let go of an entry now, for good.
+def purge(entry: int | Named, *, as_project: bool, dry_run: bool, as_json: bool, **place: Any) -> None:
+    """Let go of what is in the trash now, for good.
 
-    ENTRY is an id that `pierhead trash list` shows. It says how many bytes nothing else needs: the collector removes
-    them after its own time of grace.
+    ENTRY is an id that `pierhead trash list` shows, or what was deleted: team/app:v1. For team/app, all that was
+    deleted in it goes. It says how many bytes nothing else needs: the collector removes them after its time of grace.
     """
 
-    async def work(registry: "Registry", actor: "Actor") -> "Listed":
-        return await (registry.trash.find(entry) if dry_run else registry.trash.purge(entry, actor=actor))
+    from pierhead.errors import NotInTrash
+
+    async def work(registry: "Registry", actor: "Actor") -> "list[Listed]":
+        ids = await _identify(registry, entry, as_project=as_project)
+        found = []
+        for one in ids:
+            # Of several, some may have gone with others.
+            with suppress(*([NotInTrash] if len(ids) > 1 else [])):
+                found.append(await (registry.trash.find(one) if dry_run else registry.trash.purge(one, actor=actor)))
+        return found
 
     purged = act(place, work)
     if as_json:
-        echo_json(told(purged) | {"purged": not dry_run})
+        echo_json([told(one) | {"purged": not dry_run} for one in purged])
         return
-    weight = purged.weight
-    what = f"{counted(weight.manifests, 'manifest')} and {counted(weight.tags, 'tag')}"
     done, frees = ("would be purged", "would free") if dry_run else ("purged", "frees")
-    click.echo(f"{purged.entry} {done}, with {what}: {frees} {amount(weight.bytes)}")
+    for one in purged:
+        what = f"{counted(one.weight.manifests, 'manifest')} and {counted(one.weight.tags, 'tag')}"
+        click.echo(f"{one.entry} {done}, with {what}: {frees} {amount(one.weight.bytes)}")
+
+
+async def _identify(registry: "Registry", entry: int | Named, *, as_project: bool) -> list[int]:
+    """The ids of the entries that are meant."""
+    from pierhead.errors import NotInTrash
+
+    if isinstance(entry, int):
+        return [entry]
+    if as_project:
+        one = await registry.trash.found_project(entry.repository)
+        found = [one] if one else []
+    elif entry.tag or entry.digest:
+        one = await registry.trash.found(entry.repository, entry.digest or entry.tag)
+        found = [one] if one else []
+    else:
+        found = await registry.trash.of_repository(entry.repository)
+    if not found:
+        raise NotInTrash(str(entry))
+    return [one.id for one in found]
 
 
 @trash.command()

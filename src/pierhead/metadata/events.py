@@ -1,8 +1,10 @@
 """Rows of events: who did what, written in the transaction that did it."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pierhead.metadata.database import Transaction
+from pierhead.metadata.portions import among
 from pierhead.models import Actor, Digest, TagName
 
 Action = Literal[
@@ -120,6 +122,27 @@ async def record_repositories(
         reason=reason,
         **_who(actor),
     )
+
+
+async def record_purged(
+    tx: Transaction, repository_id: int, actor: Actor, manifest_ids: Sequence[int]
+) -> dict[Digest, int]:
+    """Writes that manifests go for good; returns the ids of the events."""
+    rows = await among(
+        tx,
+        """
+        INSERT INTO events
+               (at, action, repository_id, before, actor, credential, address, agent, request_id)
+        SELECT clock_us(), 'manifest.purged', repository_id, digest, CAST(:actor AS TEXT),
+               CAST(:credential AS TEXT), CAST(:address AS TEXT), CAST(:agent AS TEXT), CAST(:request_id AS TEXT)
+          FROM manifests WHERE repository_id = :repository_id AND id IN ?
+        RETURNING before, id
+        """,
+        manifest_ids,
+        repository_id=repository_id,
+        **_who(actor),
+    )
+    return {Digest(digest): event_id for digest, event_id in rows}
 
 
 async def last_purge(tx: Transaction, repository_id: int, digest: Digest) -> int | None:

@@ -1,6 +1,6 @@
 """Rows of manifests, their bytes, and what they refer to."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pierhead.metadata.database import Transaction
@@ -147,20 +147,32 @@ async def throw_away(tx: Transaction, manifest_id: int, trash_id: int) -> None:
     await tx.execute("UPDATE manifests SET trash_id = :trash_id WHERE id = :id", id=manifest_id, trash_id=trash_id)
 
 
+async def renew(tx: Transaction, manifest_id: int, *, age: int) -> None:
+    """Lets the time of a manifest without a tag begin anew, where it began longer ago than so many microseconds."""
+    await tx.execute(
+        """
+        UPDATE manifests SET untagged_at = clock_us()
+         WHERE id = :id AND untagged_at < clock_us() - CAST(:age AS BIGINT)
+        """,
+        id=manifest_id,
+        age=age,
+    )
+
+
 async def take_back(tx: Transaction, manifest_id: int) -> None:
     """Takes a manifest out of the trash; that no tag points to it is so from now on."""
     await tx.execute("UPDATE manifests SET trash_id = NULL, untagged_at = clock_us() WHERE id = :id", id=manifest_id)
 
 
-async def remove(tx: Transaction, manifest_id: int, digest: Digest) -> None:
-    """Removes a manifest from its repository, and its bytes where no other repository has it."""
-    await tx.execute("DELETE FROM manifests WHERE id = :id", id=manifest_id)
-    await tx.execute(
+async def remove(tx: Transaction, going: Mapping[int, Digest]) -> None:
+    """Removes manifests from their repositories, and the bytes of those that no other repository has."""
+    await tx.execute_many("DELETE FROM manifests WHERE id = :id", [{"id": manifest_id} for manifest_id in going])
+    await tx.execute_many(
         """
         DELETE FROM manifest_contents
          WHERE digest = :digest AND NOT EXISTS (SELECT 1 FROM manifests WHERE digest = :digest)
         """,
-        digest=digest,
+        [{"digest": digest} for digest in going.values()],
     )
 
 

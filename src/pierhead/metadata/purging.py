@@ -1,9 +1,11 @@
 """Taking out of the rows what the trash is done with, some at a time. The bytes are the collector's business."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pierhead.metadata.database import Transaction
 from pierhead.metadata.pins import Pin, pin
+from pierhead.metadata.portions import among
 from pierhead.models import Digest, TagName
 
 _UNENDED = "(pins.until IS NULL OR pins.until > clock_us())"
@@ -41,24 +43,26 @@ async def next_of_repository(tx: Transaction, repository_id: int, *, limit: int)
     return [Purged(identity, Digest(digest)) for identity, digest in rows]
 
 
-async def is_in(tx: Transaction, manifest_id: int, *, trash_id: int, repository_id: int) -> bool:
-    """Whether a manifest is still in an entry, or in a repository that is."""
-    row = await tx.fetch_one(
+async def still_in(tx: Transaction, portion: Sequence[Purged], *, trash_id: int, repository_id: int) -> list[Purged]:
+    """Those that are still in an entry, or in a repository that is."""
+    rows = await among(
+        tx,
         """
-        SELECT 1 FROM manifests JOIN repositories ON repositories.id = manifests.repository_id
-         WHERE manifests.id = :id AND repositories.id = :repository_id
+        SELECT DISTINCT manifests.id, manifests.digest
+          FROM manifests JOIN repositories ON repositories.id = manifests.repository_id
+         WHERE manifests.id IN ? AND repositories.id = :repository_id
            AND (manifests.trash_id = :trash_id OR repositories.trash_id = :trash_id)
         """,
-        id=manifest_id,
+        [one.id for one in portion],
         trash_id=trash_id,
         repository_id=repository_id,
     )
-    return row is not None
+    return [Purged(identity, Digest(digest)) for identity, digest in rows]
 
 
-async def hand_over(tx: Transaction, repository_id: int, manifest: Purged, trash_id: int) -> bool:
-    """Gives a manifest to another entry of the same repository, one of whose manifests lists it."""
-    given = await tx.execute(
+async def hand_over(tx: Transaction, repository_id: int, portion: Iterable[Purged], trash_id: int) -> None:
+    """Gives those to another entry of the same repository that one of its manifests lists."""
+    await tx.execute_many(
         """
         UPDATE manifests SET trash_id = (
             SELECT max(parent.trash_id)
@@ -70,33 +74,30 @@ async def hand_over(tx: Transaction, repository_id: int, manifest: Purged, trash
               FROM manifest_references AS listed JOIN manifests AS parent ON parent.id = listed.manifest_id
              WHERE listed.digest = :digest AND parent.repository_id = :repository_id AND parent.trash_id <> :trash_id)
         """,
-        id=manifest.id,
-        digest=manifest.digest,
-        repository_id=repository_id,
-        trash_id=trash_id,
+        [{"id": one.id, "digest": one.digest, "repository_id": repository_id, "trash_id": trash_id} for one in portion],
     )
-    return given > 0
 
 
-async def tags_of(tx: Transaction, repository_id: int, manifest_id: int) -> list[TagName]:
-    """The tags whose last bytes go with a manifest: those that point to it, or did until they were deleted."""
-    rows = await tx.fetch_all(
+async def take_tags(tx: Transaction, repository_id: int, portion: Sequence[Purged]) -> dict[int, list[TagName]]:
+    """The tags whose last bytes go with manifests, by their ids; those that point to them still are removed."""
+    ids = [one.id for one in portion]
+    pointing = await among(tx, "SELECT DISTINCT manifest_id, name FROM tags WHERE manifest_id IN ?", ids)
+    gone = await among(
+        tx,
         """
-        SELECT name FROM tags WHERE manifest_id = :manifest_id
-         UNION
-        SELECT gone.name FROM trash_tags AS gone
-         WHERE gone.manifest_id = :manifest_id
+        SELECT DISTINCT gone.manifest_id, gone.name FROM trash_tags AS gone
+         WHERE gone.manifest_id IN ?
            AND NOT EXISTS (SELECT 1 FROM tags WHERE tags.repository_id = :repository_id AND tags.name = gone.name)
-         ORDER BY name
         """,
-        manifest_id=manifest_id,
+        ids,
         repository_id=repository_id,
     )
-    return [TagName(name) for (name,) in rows]
-
-
-async def remove_tags(tx: Transaction, manifest_id: int) -> None:
-    await tx.execute("DELETE FROM tags WHERE manifest_id = :id", id=manifest_id)
+    if pointing:
+        await tx.execute_many("DELETE FROM tags WHERE manifest_id = :id", [{"id": one} for one in ids])
+    names: dict[int, list[TagName]] = {}
+    for manifest_id, name in sorted({*pointing, *gone}):
+        names.setdefault(manifest_id, []).append(TagName(name))
+    return names
 
 
 async def pin_in(tx: Transaction, trash_id: int) -> Pin | None:

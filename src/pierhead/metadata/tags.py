@@ -83,7 +83,22 @@ async def tagged(tx: Transaction, manifest_id: int) -> None:
 
 async def left(tx: Transaction, repository_id: int, digest: Digest) -> None:
     """A tag points no more to a manifest, which may have none left."""
-    await tx.execute(
+    if await _untag(tx, repository_id, digest):
+        return
+    # Whoever takes its other tag away at this moment sees this one, as this one sees that: the later one looks again.
+    await tx.fetch_one(
+        """
+        SELECT 1 FROM manifests
+         WHERE repository_id = :repository_id AND digest = :digest /*! FOR NO KEY UPDATE */
+        """,
+        repository_id=repository_id,
+        digest=digest,
+    )
+    await _untag(tx, repository_id, digest)
+
+
+async def _untag(tx: Transaction, repository_id: int, digest: Digest) -> bool:
+    changed = await tx.execute(
         """
         UPDATE manifests SET untagged_at = clock_us()
          WHERE repository_id = :repository_id AND digest = :digest
@@ -92,6 +107,7 @@ async def left(tx: Transaction, repository_id: int, digest: Digest) -> None:
         repository_id=repository_id,
         digest=digest,
     )
+    return changed > 0
 
 
 async def remove(tx: Transaction, repository_id: int, name: TagName) -> None:

@@ -234,6 +234,14 @@ async def due(tx: Transaction, *, limit: int) -> list[Entry]:
     return [entry(row) for row in rows]
 
 
+async def of_repository(tx: Transaction, name: RepositoryName) -> list[Entry]:
+    """All entries of a name, the oldest first, but a project's."""
+    rows = await tx.fetch_all(
+        f"SELECT {_COLUMNS} FROM trash WHERE name = :name AND kind <> 'project' ORDER BY id", name=name
+    )
+    return [entry(row) for row in rows]
+
+
 async def page(tx: Transaction, name: str | None, *, before: int | None, limit: int) -> list[Entry]:
     """Up to `limit` entries older than the id `before`, the latest first; of one repository or project, or all."""
     rows = await tx.fetch_all(

@@ -79,9 +79,9 @@ async def note(tx: Transaction, repository_id: int, digest: Digest, *, lease: Le
     )
 
 
-async def note_parts(tx: Transaction, manifest_id: int, *, lease: Lease) -> None:
-    """The same of all blobs that a manifest refers to, which it is about to do no more."""
-    await tx.execute(
+async def note_parts(tx: Transaction, *manifest_ids: int, lease: Lease) -> None:
+    """The same of all blobs that manifests refer to, which they are about to do no more."""
+    await tx.execute_many(
         """
         INSERT INTO unreferenced_blobs (repository_id, digest, since, leased_until)
         SELECT manifests.repository_id, blobs.digest, clock_us(), clock_us() + CAST(:granted AS BIGINT)
@@ -92,8 +92,7 @@ async def note_parts(tx: Transaction, manifest_id: int, *, lease: Lease) -> None
             ON CONFLICT (repository_id, digest)
             DO UPDATE SET since = excluded.since, leased_until = excluded.leased_until
         """,
-        manifest_id=manifest_id,
-        granted=lease.granted,
+        [{"manifest_id": manifest_id, "granted": lease.granted} for manifest_id in manifest_ids],
     )
 
 

@@ -31,6 +31,7 @@ from pierhead.settings import ManifestSettings
 
 # Parsing and hashing more than this happens in a thread, so that nobody waits for it.
 _INLINE_BYTES = 64 * 1024
+_RENEWED_AFTER = 600_000_000  # microseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +184,8 @@ class Manifests:
             await _require_parts(tx, repository_id, document)
         await rows.keep_content(tx, digest, content)  # of one that is known too: its row may hold other bytes by now
         if known is not None and known.live and known.media_type == document.media_type:
+            if not tagged:  # the index that lists it may come next
+                await rows.renew(tx, known.id, age=_RENEWED_AFTER)
             return known.id, False
         if known is None:
             return await rows.add(tx, new, document.references, tagged=tagged), True

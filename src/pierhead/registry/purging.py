@@ -90,24 +90,24 @@ class Purging:
             return
         if (pin := await purging.pin_in(tx, entry.id)) is not None:
             raise pinned(pin)
-        for one in portion:
-            if not await purging.is_in(tx, one.id, trash_id=entry.id, repository_id=repository_id):
-                continue
-            kept = entry.kind == "manifest" and await purging.hand_over(tx, repository_id, one, entry.id)
-            if not kept:
-                await self._manifest(tx, repository_id, one, actor)
+        still_in = partial(purging.still_in, tx, trash_id=entry.id, repository_id=repository_id)
+        if entry.kind == "manifest":
+            await purging.hand_over(tx, repository_id, await still_in(portion), entry.id)
+        await self._remove(tx, repository_id, await still_in(portion), actor)
 
-    async def _manifest(self, tx: Transaction, repository_id: int, one: Purged, actor: Actor) -> None:
-        event_id = await events.record(tx, "manifest.purged", repository_id, actor, before=one.digest)
-        names = await purging.tags_of(tx, repository_id, one.id)
-        await tag_rows.remember_all(
-            tx, [Move(repository_id, name, "expired", one.digest, None, event_id) for name in names]
-        )
-        await purging.remove_tags(tx, one.id)
-        await unreferenced.note_parts(tx, one.id, lease=self._lease)
-        await manifests.remove(tx, one.id, one.digest)
+    async def _remove(self, tx: Transaction, repository_id: int, going: list[Purged], actor: Actor) -> None:
+        told = await events.record_purged(tx, repository_id, actor, [one.id for one in going])
+        names = await purging.take_tags(tx, repository_id, going)
+        moves = [
+            Move(repository_id, name, "expired", one.digest, None, told[one.digest])
+            for one in going
+            for name in names.get(one.id, ())
+        ]
+        await tag_rows.remember_all(tx, moves)
+        await unreferenced.note_parts(tx, *(one.id for one in going), lease=self._lease)
+        await manifests.remove(tx, {one.id: one.digest for one in going})
         if self._copied:
-            await copies.owe_gone(tx, [one.digest])
+            await copies.owe_gone(tx, [one.digest for one in going])
 
     async def _end(self, entry: Entry, repository_id: int, actor: Actor) -> None:
         """The entry of a tag or manifest, when nothing is in it any more."""

@@ -75,10 +75,8 @@ class Trash:
 
         async def find(tx: Transaction) -> Entry | None:
             repository_id = await repositories.identify(tx, repository)
-            if repository_id is None:
+            if repository_id is None or reference is None:
                 entry = await rows.with_repository(tx, repository)
-            elif reference is None:
-                entry = None
             elif isinstance(reference, Digest):
                 entry = await rows.with_manifest(tx, repository_id, reference)
             else:
@@ -86,6 +84,14 @@ class Trash:
             return None if entry is None or await rows.is_over(tx, entry.id) else entry
 
         return await self._database.read(find)
+
+    async def of_repository(self, name: RepositoryName) -> list[Entry]:
+        """All entries of a name, the oldest first: what was deleted in the repository, and the repository."""
+        return await self._database.read(partial(rows.of_repository, name=name))
+
+    async def found_project(self, name: str) -> Entry | None:
+        """The entry of the project that was deleted last under a name."""
+        return await self._database.read(partial(rows.with_project, name=name))
 
     async def way_back(self, repository: RepositoryName, reference: Digest | TagName | None = None) -> str | None:
         """What to tell somebody who looks for something that was deleted and can be restored."""
