@@ -1,5 +1,6 @@
 """The kinds of jobs that there are, as a running server and `pierhead worker` do them."""
 
+import hashlib
 import os
 import signal
 import sqlite3
@@ -112,6 +113,33 @@ def test_an_idle_server_writes_nothing(running: Running) -> None:
     time.sleep(3)
 
     assert (running.data / "pierhead.db-wal").read_bytes() == before
+
+
+def test_blobs_are_read_again_and_what_was_altered_is_set_aside(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 400
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    cycles = {**OFTEN, "PIERHEAD_SCRUB_DAYS": "0.00001"}
+    with serving(tmp_path / "data", "--workers", "1", environment=cycles) as running:
+        pushed = httpx.post(f"{running.url}/v2/app/blobs/uploads/?digest={digest}", content=content, timeout=30)
+        assert pushed.status_code == 201
+        [file] = running.data.glob("blobs/sha256/*/*")
+        file.write_bytes(b"x" + content[1:])
+
+        def scrubbed() -> bool:
+            pierhead(running.data, "run", "blobs.scrub")
+            return httpx.head(f"{running.url}/v2/app/blobs/{digest}", timeout=30).status_code == 404
+
+        eventually(lambda: "blobs.scrub" in scheduled(running.data))
+        eventually(scrubbed)
+        eventually(lambda: "pierhead_damaged_blobs 1.0" in httpx.get(f"{running.url}/metrics", timeout=30).text)
+        metrics = httpx.get(f"{running.url}/metrics", timeout=30).text
+        assert 'pierhead_damage_found_total{by="scrub",what="altered"} 1.0' in metrics
+        assert "pierhead_scrub_bytes_total 0.0" not in metrics
+        known = [sys.executable, "-m", "pierhead.cli.main", "check", "--status", "--data", str(running.data)]
+        told = subprocess.run(known, check=False, capture_output=True, text=True, timeout=30)
+        assert told.returncode == 1
+        assert f"blob {digest}: other bytes than its digest says [app]\n1 damaged blobs\n" in told.stdout
+        assert "a blob is damaged" in running.log.read_text()
 
 
 def push(running: Running, tag: str) -> str:

@@ -152,7 +152,10 @@ def test_no_secret_is_told(old: Running, config: Path, postgresql: Cluster, tmp_
 
 def manifests(url: str) -> list[str]:
     """The paths of all manifests, by digest and by tag."""
-    by_digest = "SELECT name, digest FROM manifests JOIN repositories ON repositories.id = repository_id"
+    by_digest = (
+        "SELECT name, digest FROM manifests JOIN repositories ON repositories.id = repository_id"
+        " WHERE manifests.trash_id IS NULL"
+    )
     by_tag = "SELECT repositories.name, tags.name FROM tags JOIN repositories ON repositories.id = repository_id"
     rows = sql(url, f"{by_digest} UNION ALL {by_tag}").splitlines()
     return sorted(f"/v2/{name}/manifests/{what}" for name, _, what in (row.partition("|") for row in rows))

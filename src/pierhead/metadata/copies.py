@@ -150,7 +150,8 @@ async def owe_everything(tx: Transaction) -> None:
     """For a registry whose rows came from another one: all manifests, tags and small blobs that it has.
 
     Told as of now, not of when it happened there: it comes after whatever this store was told in a former life, such as
-    that a manifest was deleted, and before what happens here next, whatever the clock was there.
+    that a manifest was deleted, and before what happens here next, whatever the clock was there. What is in the trash
+    is told when it is restored.
     """
     await tx.execute(
         """
@@ -163,6 +164,7 @@ async def owe_everything(tx: Transaction) -> None:
         INSERT INTO owed_copies (at, what, repository, digest, media_type)
         SELECT clock_us(), 'pushed', repositories.name, digest, media_type
           FROM manifests JOIN repositories ON repositories.id = manifests.repository_id
+         WHERE manifests.trash_id IS NULL AND repositories.trash_id IS NULL
         """
     )
     await tx.execute(
@@ -171,5 +173,6 @@ async def owe_everything(tx: Transaction) -> None:
         SELECT clock_us(), 'pushed', repositories.name, tags.name, digest, media_type
           FROM tags JOIN manifests ON manifests.id = tags.manifest_id
                     JOIN repositories ON repositories.id = tags.repository_id
+         WHERE repositories.trash_id IS NULL
         """
     )

@@ -213,4 +213,5 @@ class Check:
 
     async def _removed(self, orphan: Orphan) -> Orphan:
         old = orphan.age > self._how.removed_seconds
-        return replace(orphan, removed=old and await orphans.remove(self._database, self._side.store, orphan.key))
+        store, key = self._side.store, orphan.key
+        return replace(orphan, removed=old and await orphans.remove(self._database, store, key, orphan.digest))

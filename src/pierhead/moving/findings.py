@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pierhead.models import Digest
+
 Kind = Literal["blob", "manifest", "hold", "part", "list"]
 # found: nobody was to repair it. unread: the store failed, so that nobody knows. set aside: not served until it is
 # pushed again. Those three are left; the others are well now.
@@ -33,6 +35,7 @@ class Orphan:
     key: str
     size: int
     age: int  # seconds
+    digest: Digest | None = None  # that the store knows it by
     removed: bool = False
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from pierhead.blobs.store import BlobStore, Kept
 from pierhead.metadata import clock, copying, holds, locks
 from pierhead.metadata import orphans as rows
 from pierhead.metadata.database import Database, Transaction
-from pierhead.models import Doomed
+from pierhead.models import Digest, Doomed
 from pierhead.moving.findings import Orphan
 
 # A younger one may belong to a push whose row is on its way.
@@ -25,24 +25,24 @@ async def find(database: Database, kept: list[Kept], *, seconds: int) -> list[Or
     """Those of a list that are older and that no row names. The list was made before this is asked."""
     now = await database.read(clock.read)
     return [
-        Orphan(one.key, one.size, (now - one.changed_at) // _SECOND)
+        Orphan(one.key, one.size, (now - one.changed_at) // _SECOND, one.digest)
         for one in kept
         if one.changed_at < now - seconds * _SECOND and not await database.read(partial(copying.is_named, key=one.key))
     ]
 
 
-async def remove(database: Database, store: BlobStore, key: str) -> bool:
+async def remove(database: Database, store: BlobStore, key: str, digest: Digest | None = None) -> bool:
     """Removes bytes that nothing names; False where something does after all, or somebody copies the registry."""
 
     async def doom(tx: Transaction) -> bool:
         await tx.lock(locks.key(key))
         if await holds.held(tx) or await copying.is_named(tx, key):
             return False
-        await rows.remove(tx, key)
+        await rows.remove(tx, key, digest)
         return True
 
     if not await database.write(doom):
         return False
-    await store.remove([Doomed(key, None)])
+    await store.remove([Doomed(key, digest)])
     await database.write(partial(rows.forget, key=key), durable=False)
     return True

@@ -13,7 +13,7 @@ from functools import partial
 from pierhead.blobs.store import Kept, Lists, TellsCopies
 from pierhead.errors import ConfigurationError, PierheadError
 from pierhead.metadata import blobs as blob_rows
-from pierhead.metadata import copying, moves, repositories, unreferenced
+from pierhead.metadata import copying, moves, relations, repositories, unreferenced
 from pierhead.metadata.database import Transaction
 from pierhead.metadata.unreferenced import Lease
 from pierhead.models import HEX_LENGTHS, Actor, Blob, Digest, RepositoryName, TagName, in_row
@@ -80,6 +80,7 @@ class Rebuilding:
         await self._find_small_blobs(store)
         self._rebuilt.blobs = await self._database.read(lambda tx: copying.count(tx, copying.BLOBS))
         await self._push_all(store, await self._read_history(store, history))
+        await self._list_unheld()
         lacking = await self._database.read(lambda tx: copying.incomplete(tx, limit=_TOLD_MAX))
         self._rebuilt.faults += [f"{name}@{manifest} lacks {part}" for name, manifest, part in lacking]
         await self._database.write(lambda tx: moves.leave(tx, "filling"))
@@ -148,6 +149,13 @@ class Rebuilding:
                     self._rebuilt.faults.append(f"{repository}@{digest}: {error.__class__.__doc__}")
                 advance(1)
 
+    async def _list_unheld(self) -> None:
+        """Blobs that no manifest needs: whoever collects is to look at them, and looks at what is on its list only."""
+        repository_id, after = await self._database.read(relations.any_repository), ""
+        while repository_id is not None and (page := await self._database.read(partial(_unheld, after=after))):
+            await self._database.write(partial(_note, repository_id=repository_id, blobs=page))
+            after = page[-1].digest
+
     async def _push(
         self, repository: RepositoryName, digest: Digest, body: bytes, media_type: str, tags: tuple[TagName, ...]
     ) -> None:
@@ -166,6 +174,16 @@ async def _hold(tx: Transaction, repository: RepositoryName, parts: list[Digest]
         if await blob_rows.stored(tx, digest) is not None:
             await blob_rows.hold(tx, repository_id, digest)
             await unreferenced.note(tx, repository_id, digest, lease=_LEASE)
+
+
+async def _unheld(tx: Transaction, after: str) -> list[relations.Kept]:
+    return await relations.blobs(tx, after, limit=_AT_ONCE)
+
+
+async def _note(tx: Transaction, repository_id: int, blobs: list[relations.Kept]) -> None:
+    for blob in blobs:
+        if not blob.seen:
+            await unreferenced.note(tx, repository_id, blob.digest, lease=_LEASE)
 
 
 def _digest_of(name: str) -> Digest:
