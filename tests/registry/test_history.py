@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from pierhead.errors import ManifestUnknown, RepositoryUnknown
-from pierhead.metadata import events, locks, repositories, trash
+from pierhead.metadata import events, repositories
 from pierhead.metadata.database import Transaction
 from pierhead.metadata.history import Bytes
+from pierhead.metadata.trash import Entry
 from pierhead.models import Digest, RepositoryName, TagName
 from pierhead.registry.registry import Registry
 from tests.contracts.database import Place
@@ -30,37 +31,13 @@ async def registry(place: Place, tmp_path: Path) -> AsyncIterator[Registry]:
         yield registry
 
 
-async def give_name_back(registry: Registry, name: RepositoryName) -> int:
-    """What deleting a repository does to its row, and the id of it."""
-
-    async def hide(tx: Transaction) -> int:
-        await tx.lock(locks.repository(name))
-        repository_id = await repositories.identify(tx, name)
-        assert repository_id
-        entry = await trash.add(tx, "repository", repository_id, actor="alice", keep=3_600_000_000)
-        await tx.execute(
-            "UPDATE repositories SET name = :hidden, trash_id = :entry WHERE id = :id",
-            hidden=f"{name}@{repository_id}",
-            entry=entry,
-            id=repository_id,
-        )
-        await events.record(tx, "repository.deleted", repository_id, ALICE)
-        return repository_id
-
-    return await registry.history._database.write(hide)
+async def give_name_back(registry: Registry, name: RepositoryName) -> Entry:
+    """Deletes a repository; the entry of the trash has its id."""
+    return await registry.trash.delete_repository(name, actor=ALICE)
 
 
-async def take_name_back(registry: Registry, name: RepositoryName, repository_id: int) -> None:
-    """What restoring a repository does to its row."""
-
-    async def show(tx: Transaction) -> None:
-        await tx.lock(locks.repository(name))
-        await tx.execute(
-            "UPDATE repositories SET name = :name, trash_id = NULL WHERE id = :id", name=name, id=repository_id
-        )
-        await events.record(tx, "repository.restored", repository_id, ALICE)
-
-    await registry.history._database.write(show)
+async def take_name_back(registry: Registry, name: RepositoryName, entry: Entry) -> None:
+    await registry.trash.restoring.repository(name, entry_id=entry.id, reason=None, actor=ALICE)
 
 
 async def tags_at(registry: Registry, name: RepositoryName, moment: int, *, size: int = 100) -> dict[str, Digest]:
@@ -209,10 +186,22 @@ async def test_a_name_is_looked_up_as_the_repository_that_had_it_then(registry: 
     with pytest.raises(RepositoryUnknown, match="at that moment"):
         await tags_at(registry, APP, nothing)
     page = await registry.history.page(APP, size=9)
-    assert (page.incarnation.id, [one.id for one in page.others]) == (old, [new])
+    assert (page.incarnation.id, [one.id for one in page.others]) == (old.repository_id, [new.repository_id])
     assert [entry.tag for entry in page.entries] == ["v1"]
-    chosen = await registry.history.page(APP, size=9, incarnation=new)
+    chosen = await registry.history.page(APP, size=9, incarnation=new.repository_id)
     assert ([entry.tag for entry in chosen.entries], chosen.incarnation.deleted) == (["v2"], True)
+
+
+async def test_a_deleted_project_takes_its_names_along(registry: Registry) -> None:
+    one = await push(registry, APP, "v1", "one")
+    there = now()
+    await registry.trash.delete_project("team", actor=ALICE)
+    nothing = now()
+    await registry.trash.restoring.project("team", reason=None, actor=ALICE)
+
+    assert await tags_at(registry, APP, there) == await tags_at(registry, APP, now()) == {"v1": one}
+    with pytest.raises(RepositoryUnknown, match="at that moment"):
+        await tags_at(registry, APP, nothing)
 
 
 async def test_of_deleted_repositories_the_one_deleted_last_answers_to_the_name(registry: Registry) -> None:
@@ -223,7 +212,7 @@ async def test_of_deleted_repositories_the_one_deleted_last_answers_to_the_name(
     await take_name_back(registry, APP, old)
     await give_name_back(registry, APP)
 
-    assert (await registry.history.page(APP, size=9)).incarnation.id == old
+    assert (await registry.history.page(APP, size=9)).incarnation.id == old.repository_id
 
 
 async def test_a_repository_that_never_was_has_no_history_and_neither_has_anothers_id(registry: Registry) -> None:

@@ -12,7 +12,7 @@ from pierhead.metadata import pins as rows
 from pierhead.metadata import repositories
 from pierhead.metadata.database import Transaction
 from pierhead.metadata.pins import Pin
-from pierhead.models import Actor, Digest, TagName
+from pierhead.models import Actor, Digest, RepositoryName, TagName
 from pierhead.registry.registry import Registry
 from pierhead.settings import ManifestSettings, Settings
 from tests.contracts.database import Place
@@ -240,3 +240,44 @@ async def test_who_pins_and_who_deletes_at_once_come_one_after_the_other(registr
             assert (await registry.manifests.find(APP, digest)).digest == digest
         else:
             assert not pinned or (moved and target == tag)
+
+
+async def test_a_repository_and_a_project_with_a_pin_are_not_deleted(registry: Registry) -> None:
+    await push(registry, APP, "v1", "one")
+    await registry.pins.add(APP, V1, reason="kept", actor=BOB)
+
+    with pytest.raises(Pinned, match="kept"):
+        await registry.trash.delete_repository(APP, actor=ALICE)
+    with pytest.raises(Pinned, match="kept"):
+        await registry.trash.delete_project("team", actor=ALICE)
+    await registry.pins.remove(APP, V1, actor=BOB)
+    await registry.trash.delete_repository(APP, actor=ALICE)
+    with pytest.raises(RepositoryUnknown, match="in the trash; restore it first"):
+        await registry.pins.add(APP, V1, reason="kept", actor=BOB)
+
+
+@pytest.mark.parametrize("whole", ["repository", "project"])
+async def test_who_pins_and_who_deletes_the_whole_at_once_do_not_both_succeed(registry: Registry, whole: str) -> None:
+    outcomes = set()
+    for number in range(20):
+        name = RepositoryName(f"p{number}/app")
+        await push(registry, name, "v1", "one")
+
+        async def pin(name: RepositoryName = name) -> bool:
+            with suppress(RepositoryUnknown):
+                await registry.pins.add(name, V1, reason="raced", actor=BOB)
+                return True
+            return False
+
+        async def delete(name: RepositoryName = name) -> bool:
+            with suppress(Pinned):
+                if whole == "project":
+                    await registry.trash.delete_project(name.project, actor=ALICE)
+                else:
+                    await registry.trash.delete_repository(name, actor=ALICE)
+                return True
+            return False
+
+        both = (pin(), delete()) if number % 2 else (delete(), pin())
+        outcomes.add(tuple(await asyncio.gather(*both)))
+    assert outcomes <= {(True, False), (False, True)}, outcomes

@@ -47,6 +47,8 @@ class Pins:
             await events.record(
                 tx, "pin.added", repository_id, actor, tag=_tag(target), after=digest, reason=reason or None
             )
+            if await repositories.identify(tx, repository) != repository_id:
+                raise RepositoryUnknown(f"{repository} went into the trash with its project")
             pin = await rows.find(tx, made)
             assert pin is not None  # noqa: S101  it was written in this very transaction
             return pin
