@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pierhead.metadata.database import Row, Transaction
 from pierhead.models import Digest, TagName
 
-_COUNTED_MAX = 100_000
+_COUNTED_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ async def count_holders(tx: Transaction, digest: Digest) -> int:
 
 
 async def count_listing(tx: Transaction, digest: Digest) -> int:
-    """How many manifests list a digest, those in the trash too; at most 100,000."""
+    """How many manifests list a digest, those in the trash too; at most 10,000."""
     return await _count(tx, "manifest_references WHERE digest = :digest", digest)
 
 
