@@ -14,7 +14,7 @@ from tests.running import Running
 def test_what_a_tag_is_and_what_deleting_it_frees_is_told_to_a_person(server: Running, client: httpx.Client) -> None:
     one = push_image(client, "person/app", "v1", "person")
     push_image(client, "person/app", "latest", "person")
-    told(server, "pin", "person/app:v1", "--reason", "production")
+    told(server, "pin", "add", "person/app:v1", "--reason", "production")
 
     lines = told(server, "explain", "person/app:v1").splitlines()
     assert lines[0] == f"person/app:v1 is {one}"

@@ -32,6 +32,7 @@ from pierhead.registry.removals import Removal
 _POSITIONS = 1 << 64  # of the first half of a sha256, as a number
 _FIRST_WIDTH = _POSITIONS >> 12
 _SHORT, _LONG = 0.004, 0.012  # seconds that a stretch takes
+_FEW = 64  # digests, for which no statement is worth its while
 _AT_ONCE = 64
 
 
@@ -203,7 +204,12 @@ async def _through_all(look: Callable[[Stretch], Awaitable[int]]) -> None:
                 return
             low = high
             took = time.perf_counter() - began
-            width = width * 2 if took < _SHORT else max(1, width // 2) if took > _LONG else width
+            if found < _FEW:
+                width *= 4 if found * 16 > _FEW else 16
+            elif took < _SHORT:
+                width *= 2
+            elif took > _LONG and found > 2 * _FEW:
+                width //= 2
             # SQLite never waits, and others on this loop have to breathe.
             await asyncio.sleep(0)
 
