@@ -1,9 +1,14 @@
-"""Purging and collecting by their definitions, whoever has a lease."""
+"""Deleting for good: purging and collecting until nothing more goes, and what there is then."""
 
 from pierhead.metadata.database import Transaction
+from pierhead.models import Digest, RepositoryName
+from tests.histories.hands import ACTOR
+from tests.histories.world import HOUR, World
+
+Stored = set[tuple[str, int]]
 
 
-async def stored(tx: Transaction) -> set[tuple[str, int]]:
+async def stored(tx: Transaction) -> Stored:
     """The digests of blobs and of bytes of manifests, with their lengths."""
     rows = await tx.fetch_all(
         "SELECT digest, size FROM blobs UNION SELECT digest, length(content) FROM manifest_contents"
@@ -11,26 +16,21 @@ async def stored(tx: Transaction) -> set[tuple[str, int]]:
     return {(digest, size) for digest, size in rows}
 
 
-async def collect(tx: Transaction) -> None:
-    await tx.execute(
-        """
-        DELETE FROM repository_blobs
-         WHERE NOT EXISTS (SELECT 1 FROM manifest_references AS listed
-                             JOIN manifests ON manifests.id = listed.manifest_id
-                            WHERE listed.digest = repository_blobs.digest
-                              AND manifests.repository_id = repository_blobs.repository_id)
-        """
-    )
-    await tx.execute(
-        """
-        DELETE FROM blobs
-         WHERE NOT EXISTS (SELECT 1 FROM repository_blobs AS held WHERE held.digest = blobs.digest)
-           AND NOT EXISTS (SELECT 1 FROM manifest_references AS listed WHERE listed.digest = blobs.digest)
-        """
-    )
+async def collected(world: World) -> Stored:
+    """What is left once all that nobody needs has been collected: every lease and every grace is over."""
+    world.still.now += 2 * HOUR
+    await world.tell_time()
+    async for _ in world.hands[0].registry.collector.run(rests=False):
+        pass
+    return await world.databases[0].read(stored)
 
 
-async def entry_of(tx: Transaction, name: str, digest: str) -> int:
+async def purge(world: World, *entries: int) -> None:
+    for entry in entries:
+        await world.hands[0].registry.trash.purge(entry, actor=ACTOR)
+
+
+async def entry_of(tx: Transaction, name: RepositoryName, digest: Digest) -> int:
     """The entry of the trash that a manifest is in."""
     [row] = await tx.fetch_all(
         """
@@ -48,39 +48,13 @@ async def manifests_of(tx: Transaction, entry: int) -> set[str]:
     return {digest for (digest,) in await tx.fetch_all("SELECT digest FROM manifests WHERE trash_id = :id", id=entry)}
 
 
-async def purge(tx: Transaction, entry: int) -> None:
-    """Hands over what another entry lists, then removes the rest."""
-    while await tx.execute(
-        """
-        UPDATE manifests SET trash_id = (
-            SELECT max(parent.trash_id) FROM manifest_references AS listed
-              JOIN manifests AS parent ON parent.id = listed.manifest_id
-             WHERE listed.digest = manifests.digest AND parent.repository_id = manifests.repository_id
-               AND parent.trash_id <> :id)
-         WHERE trash_id = :id
-           AND EXISTS (SELECT 1 FROM manifest_references AS listed
-                         JOIN manifests AS parent ON parent.id = listed.manifest_id
-                        WHERE listed.digest = manifests.digest AND parent.repository_id = manifests.repository_id
-                          AND parent.trash_id <> :id)
-        """,
-        id=entry,
-    ):
-        pass
-    await tx.execute("DELETE FROM manifests WHERE trash_id = :id", id=entry)
-    await _forget_contents(tx)
+async def tags_of(tx: Transaction, entry: int) -> set[str]:
+    return {name for (name,) in await tx.fetch_all("SELECT name FROM trash_tags WHERE trash_id = :id", id=entry)}
 
 
-async def purge_repository(tx: Transaction, name: str) -> None:
-    [[identity]] = await tx.fetch_all("SELECT id FROM repositories WHERE name = :name", name=name)
-    for table in ("trash_tags", "tags", "manifests", "repository_blobs"):
-        await tx.execute(f"DELETE FROM {table} WHERE repository_id = :id", id=identity)
-    await _forget_contents(tx)
-
-
-async def _forget_contents(tx: Transaction) -> None:
-    await tx.execute(
-        """
-        DELETE FROM manifest_contents
-         WHERE NOT EXISTS (SELECT 1 FROM manifests WHERE manifests.digest = manifest_contents.digest)
-        """
+async def entries_of_project(tx: Transaction, project_id: int) -> list[int]:
+    rows = await tx.fetch_all(
+        "SELECT id FROM trash WHERE project_id = :id AND kind IN ('repository', 'project') ORDER BY id DESC",
+        id=project_id,
     )
+    return [entry for (entry,) in rows]

@@ -13,15 +13,16 @@ from hypothesis import settings as trying
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from pierhead.errors import PierheadError
+from pierhead.errors import NotInTrash, PierheadError, Pinned, ProjectUnknown, RepositoryUnknown, StillNeeded
 from pierhead.metadata.database import Row, Transaction
 from pierhead.metadata.postgresql import preparing
 from pierhead.metadata.sqlite import engine
-from pierhead.models import RepositoryName
+from pierhead.models import Digest, RepositoryName
 from pierhead.registry.usage import Space
 from pierhead.settings import DatabaseSettings
 from tests.contracts.database import Place
 from tests.histories import deeds
+from tests.histories.hands import ACTOR
 from tests.histories.test_rules import CLOCK
 from tests.histories.works import Work, catalogue
 from tests.histories.world import Still, World, opened, settings
@@ -30,7 +31,7 @@ from tests.servers.postgresql import Cluster, sql
 
 REPOSITORIES = ("one/a", "one/b", "two/c")
 WORKS = catalogue("usage")
-HISTORIES = {"sqlite": 150, "postgresql": 40}
+HISTORIES = {"sqlite": 60, "postgresql": 15}
 
 names = st.sampled_from(REPOSITORIES)
 works = st.sampled_from(list(WORKS.works.values()))
@@ -44,6 +45,9 @@ steps = st.one_of(
     st.tuples(st.just("delete_manifest"), names, works),
     st.tuples(st.just("delete_tag"), names, tags),
     st.tuples(st.just("delete_blob"), names, contents),
+    st.tuples(st.just("delete_repository"), names, st.none()),
+    st.tuples(st.just("pin"), names, works),
+    st.tuples(st.just("restore"), names, works),
 )
 histories = st.lists(steps, min_size=4, max_size=25)
 
@@ -60,7 +64,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
             runner.run(preparing.prepare(DatabaseSettings(url=SecretStr(url))))
             sql(url, CLOCK)
             place = Place("postgresql", url)
-        chosen = settings(lease=60, keep_hours=1, grace_hours=1)
+        chosen = settings(lease=60, keep_hours=1000, grace_hours=1)
         yield runner.run(stack.enter_async_context(opened(place, tmp_path / "store", chosen, still)))
         runner.run(stack.aclose())
 
@@ -85,6 +89,7 @@ def tried(world: World, check: Callable[..., Any], **given_too: Any) -> None:
 
 async def take(world: World, what: str, name: str, of: Any, *more: Any) -> None:
     """A step that may be refused."""
+    registry = world.hands[0].registry
     with suppress(PierheadError):
         match what:
             case "push":
@@ -97,6 +102,12 @@ async def take(world: World, what: str, name: str, of: Any, *more: Any) -> None:
                 await world.hands[0].delete_tag(name, of)
             case "delete_blob":
                 await world.hands[0].delete_blob(name, of.digest)
+            case "delete_repository":
+                await registry.trash.delete_repository(RepositoryName(name), actor=ACTOR)
+            case "pin":
+                await registry.pins.add(RepositoryName(name), of.digest, reason="so", actor=ACTOR)
+            case "restore":
+                await registry.trash.restoring.manifest(RepositoryName(name), of.digest, reason=None, actor=ACTOR)
 
 
 async def push(world: World, name: str, work: Work, with_tags: list[str]) -> None:
@@ -123,49 +134,83 @@ def test_of_each_scope_all_digests_are_counted_once_and_for_what_keeps_them(worl
 
 
 def test_what_a_manifest_is_said_to_free_becomes_free(world: World) -> None:
-    async def check(world: World, name: str, work: Work) -> None:
-        database, hands = world.databases[0], world.hands[0]
-        await database.write(deeds.collect)  # what is garbage anyhow is not its doing
-        try:
-            told = await hands.registry.usage.of_manifest(RepositoryName(name), work.digest)
-        except PierheadError:
+    async def check(world: World, place: int) -> None:
+        hands, before = world.hands[0], await deeds.collected(world)  # what is garbage anyhow is not its doing
+        rows = await world.databases[0].read(Rows.read)
+        name, digest = rows.pick(place)
+        if name is None:
             return
-        before = await database.read(deeds.stored)
+        told = await hands.registry.usage.of_manifest(name, digest)
+        if told.refused:
+            with pytest.raises((StillNeeded, Pinned)):
+                await hands.delete_manifest(name, digest)
+            return
         if not told.in_trash:
-            if told.refused:
-                with pytest.raises(PierheadError):
-                    await hands.delete_manifest(name, work.digest)
-                return
-            await hands.delete_manifest(name, work.digest)
-        entry = await database.read(lambda tx: deeds.entry_of(tx, name, work.digest))
-        assert set(told.manifests) == await database.read(lambda tx: deeds.manifests_of(tx, entry))
-        await database.write(lambda tx: deeds.purge(tx, entry))
-        await database.write(deeds.collect)
+            await hands.delete_manifest(name, digest)
+        entry = await world.databases[0].read(lambda tx: deeds.entry_of(tx, name, digest))
+        assert set(told.manifests) == await world.databases[0].read(lambda tx: deeds.manifests_of(tx, entry))
+        if not told.in_trash:
+            assert set(told.tags) == await world.databases[0].read(lambda tx: deeds.tags_of(tx, entry))
+        await deeds.purge(world, entry)
 
-        after = await database.read(deeds.stored)
-        assert sorted((part.digest, part.size) for part in told.freed) == sorted(before - after)
+        freed = before - await deeds.collected(world)
+        assert sorted((part.digest, part.size) for part in told.freed) == sorted(freed)
 
-    tried(world, check, name=names, work=works)
+    tried(world, check, place=st.integers(0, 30))
 
 
 def test_what_a_repository_is_said_to_free_becomes_free(world: World) -> None:
     async def check(world: World, name: str) -> None:
-        database, hands = world.databases[0], world.hands[0]
-        await database.write(deeds.collect)
+        trash, before = world.hands[0].registry.trash, await deeds.collected(world)
         try:
-            told = await hands.registry.usage.freeing(RepositoryName(name), limit=1000)
-        except PierheadError:
+            told = await world.hands[0].registry.usage.freeing(RepositoryName(name), limit=1000)
+            entry = await trash.delete_repository(RepositoryName(name), actor=ACTOR)
+        except (RepositoryUnknown, Pinned):
             return
-        before = await database.read(deeds.stored)
-        await database.write(lambda tx: deeds.purge_repository(tx, name))
-        await database.write(deeds.collect)
+        await deeds.purge(world, entry.id)
 
-        freed = before - await database.read(deeds.stored)
+        freed = before - await deeds.collected(world)
         assert sorted((part.digest, part.size) for part in told.first) == sorted(freed)
-        assert told.space.exclusive.bytes == sum(size for _, size in freed)
-        assert told.space.exclusive.digests == len(freed)
+        assert counted(told.space)["exclusive"] == (len(freed), sum(size for _, size in freed))
 
     tried(world, check, name=names)
+
+
+def test_what_a_project_is_said_to_free_becomes_free(world: World) -> None:
+    async def check(world: World, name: str) -> None:
+        trash, before = world.hands[0].registry.trash, await deeds.collected(world)
+        try:
+            told = await world.hands[0].registry.usage.of_project(name)
+            entry = await trash.delete_project(name, actor=ACTOR)
+        except (ProjectUnknown, Pinned):
+            return
+        # Repositories that were deleted before have entries of their own.
+        with_it = await world.databases[0].read(lambda tx: deeds.entries_of_project(tx, entry.project_id))
+        await deeds.purge(world, *with_it)
+
+        freed = before - await deeds.collected(world)
+        assert counted(told)["exclusive"] == (len(freed), sum(size for _, size in freed))
+
+    tried(world, check, name=st.sampled_from(["one", "two"]))
+
+
+def test_what_only_the_trash_keeps_is_what_emptying_it_frees(world: World) -> None:
+    async def check(world: World) -> None:
+        before = await deeds.collected(world)
+        told = await world.hands[0].registry.usage.of_registry()
+        for listed in await world.hands[0].registry.trash.page(size=1000):
+            try:
+                await deeds.purge(world, listed.entry.id)
+            except Pinned:
+                return
+            except NotInTrash:  # a tag's, whose manifest went with another entry
+                continue
+
+        freed = before - await deeds.collected(world)
+        assert counted(told)["trash"] == (len(freed), sum(size for _, size in freed))
+        assert told.unneeded.digests == 0
+
+    tried(world, check)
 
 
 def counted(space: Space) -> dict[str, tuple[int, int]]:
@@ -199,6 +244,15 @@ class Rows:
             {row[0]: (row[1], row[2], row[3], row[4]) for row in manifests},
             await tx.fetch_all("SELECT manifest_id, digest FROM manifest_references"),
         )
+
+    def pick(self, place: int) -> tuple[RepositoryName | None, Digest]:
+        """One of the manifests of repositories that are not deleted."""
+        there = [
+            (RepositoryName(self.repositories[one[0]][0]), Digest(one[1]))
+            for _, one in sorted(self.manifests.items())
+            if "@" not in self.repositories[one[0]][0]
+        ]
+        return there[place % len(there)] if there else (None, Digest())
 
     def of_project(self, project: str) -> set[int]:
         return {identity for identity, row in self.repositories.items() if row[2] == project}

@@ -13,9 +13,8 @@ from pierhead.cli.references import NAMED, Named
 from pierhead.cli.usage import told_removal, told_space
 
 if TYPE_CHECKING:
-    from pierhead.metadata.explaining import Holder
     from pierhead.models import Digest
-    from pierhead.registry.explaining import Explained, HeldBlob, Listing, Reason
+    from pierhead.registry.explaining import Explained, HeldBlob, Holding, Listing, Reason
     from pierhead.registry.registry import Registry
     from pierhead.registry.removals import Removal
     from pierhead.registry.usage import Freeing
@@ -141,9 +140,10 @@ def _blob(blob: "HeldBlob") -> list[str]:
     return lines
 
 
-def _holder(holder: "Holder") -> str:
+def _holder(holding: "Holding") -> str:
+    holder = holding.holder
     told = f"{holder.repository}{' (deleted)' if holder.deleted else ''}"
-    if holder.needed or holder.since is None or holder.leased_until is None:
+    if holding.needed or holder.since is None or holder.leased_until is None:
         return told
     since, until = moment(holder.since), moment(holder.leased_until)
     return f"{told}, needed by none of its manifests since {since}, leased until {until}"
@@ -204,11 +204,12 @@ def _told_blob(blob: "HeldBlob") -> dict[str, Any]:
     }
 
 
-def _told_holder(holder: "Holder") -> dict[str, Any]:
+def _told_holder(holding: "Holding") -> dict[str, Any]:
+    holder = holding.holder
     return {
         "repository": holder.repository,
         "deleted": holder.deleted,
-        "needed": holder.needed,
+        "needed": holding.needed,
         "since": _moment(holder.since),
         "leased_until": _moment(holder.leased_until),
     }

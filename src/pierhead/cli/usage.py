@@ -94,6 +94,7 @@ def told_removal(removal: "Removal") -> dict[str, Any]:
         "total": {"bytes": freed + shared, "digests": len(removal.freed) + len(removal.shared)},
         "shared": {"bytes": shared, "digests": len(removal.shared)},
         "exclusive": {"bytes": freed, "digests": len(removal.freed)},
+        "in_trash": removal.in_trash,
         "manifests": list(removal.manifests),
         "tags": list(removal.tags),
         "kept": list(removal.kept),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pierhead.metadata.database import Row, Transaction
 from pierhead.models import Digest, TagName
 
-_COUNTED_MAX = 100_000
+_COUNTED_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +19,12 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A repository that holds a blob."""
+    """A repository that holds a blob; `since` when none of its manifests may need it, None where one does."""
 
     repository: str  # without the id that the name of a deleted one carries
     deleted: bool
-    needed: bool  # by a manifest of this repository, one in the trash too
-    since: int | None  # since when it may be needed by none
+    repository_id: int
+    since: int | None
     leased_until: int | None
 
 
@@ -49,11 +49,7 @@ async def stored(tx: Transaction, digest: Digest) -> Stored | None:
 async def holders(tx: Transaction, digest: Digest, *, after: int, limit: int) -> list[Holder]:
     rows = await tx.fetch_all(
         """
-        SELECT repositories.name, repositories.trash_id IS NOT NULL,
-               EXISTS (SELECT 1 FROM manifest_references AS listed
-                         JOIN manifests ON manifests.id = listed.manifest_id
-                        WHERE listed.digest = held.digest AND manifests.repository_id = held.repository_id),
-               noted.since, noted.leased_until
+        SELECT repositories.name, repositories.trash_id IS NOT NULL, held.repository_id, noted.since, noted.leased_until
           FROM repository_blobs AS held
           JOIN repositories ON repositories.id = held.repository_id
           LEFT JOIN unreferenced_blobs AS noted
@@ -65,7 +61,7 @@ async def holders(tx: Transaction, digest: Digest, *, after: int, limit: int) ->
         after=after,
         limit=limit,
     )
-    return [Holder(_shown(row[0]), bool(row[1]), bool(row[2]), row[3], row[4]) for row in rows]
+    return [Holder(_shown(row[0]), bool(row[1]), *row[2:]) for row in rows]
 
 
 async def count_holders(tx: Transaction, digest: Digest) -> int:
@@ -73,7 +69,7 @@ async def count_holders(tx: Transaction, digest: Digest) -> int:
 
 
 async def count_listing(tx: Transaction, digest: Digest) -> int:
-    """How many manifests list a digest, those in the trash too; at most 100,000."""
+    """How many manifests list a digest, those in the trash too; at most 10,000."""
     return await _count(tx, "manifest_references WHERE digest = :digest", digest)
 
 

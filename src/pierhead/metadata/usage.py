@@ -15,14 +15,20 @@ from pierhead.models import Digest
 State = Literal["shared", "needed", "trash", "unneeded"]
 
 _MOST = 64
+_WIDE = 100  # repositories
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What is asked about; `id` is that of the repository or project."""
+    """What is asked about; `id` is that of the repository or project.
+
+    `wide` says that it is most of the registry: then it is cheaper to go through all digests in their order than from
+    one repository to the next for each stretch.
+    """
 
     kind: Literal["repository", "project", "registry"]
     id: int = 0
+    wide: bool = False
 
     @property
     def within(self) -> str:
@@ -56,7 +62,7 @@ _LIVE = "manifests.trash_id IS NULL AND repositories.trash_id IS NULL"
 
 
 async def blobs(tx: Transaction, scope: Scope, stretch: Stretch) -> Sums:
-    """Of the blobs that are held; of the registry, of all."""
+    """Of the blobs that are held; of the registry, of all, and of a wide scope also of those that are not held."""
     return _sums(await tx.fetch_all(_SUMS.format(found=_blobs(scope, _held(scope))), **_bounds(scope, stretch)))
 
 
@@ -99,7 +105,17 @@ def _bounds(scope: Scope, stretch: Stretch) -> dict[str, Value]:
 def _held(scope: Scope) -> str:
     if scope.kind == "registry":
         return f"SELECT digest FROM blobs WHERE {_IN_STRETCH}"
-    # In this order: from the repositories to what each of them holds, whatever the planner knows of them.
+    if scope.wide:
+        return f"""
+            SELECT digest FROM blobs
+             WHERE {_IN_STRETCH}
+               AND (EXISTS (SELECT 1 FROM repository_blobs AS held
+                              JOIN repositories ON repositories.id = held.repository_id
+                             WHERE held.digest = blobs.digest AND {scope.within})
+                 OR EXISTS (SELECT 1 FROM manifest_references AS listed
+                              JOIN manifests ON manifests.id = listed.manifest_id
+                              JOIN repositories ON repositories.id = manifests.repository_id
+                             WHERE listed.digest = blobs.digest AND {scope.within}))"""
     return f"""
         SELECT DISTINCT held.digest FROM repositories CROSS JOIN repository_blobs AS held
          WHERE {scope.within} AND held.repository_id = repositories.id
@@ -139,7 +155,7 @@ def _manifests(scope: Scope) -> str:
     source, shared = f"manifests WHERE {_IN_STRETCH}", ""
     if scope.kind != "registry":
         source = f"""
-            repositories CROSS JOIN manifests
+            {"manifests CROSS JOIN repositories" if scope.wide else "repositories CROSS JOIN manifests"}
              WHERE {scope.within} AND manifests.repository_id = repositories.id
                AND manifests.digest >= :low AND manifests.digest < :high"""
         shared = f"""
@@ -214,6 +230,12 @@ async def contents(tx: Transaction, repository_id: int, manifest_ids: Sequence[i
         repository_id=repository_id,
     )
     return [Part(Digest(digest), size, bool(elsewhere)) for digest, size, elsewhere in rows]
+
+
+async def is_wide(tx: Transaction, project_id: int) -> bool:
+    """Whether a project has many repositories."""
+    row = await tx.fetch_one(f"SELECT 1 FROM repositories WHERE project_id = :id LIMIT 1 OFFSET {_WIDE}", id=project_id)
+    return row is not None
 
 
 async def in_entry(tx: Transaction, trash_id: int) -> list[Held]:

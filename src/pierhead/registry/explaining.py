@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pierhead.errors import ContentUnknown
-from pierhead.metadata import clock, holds, pins
+from pierhead.metadata import clock, holds, pins, unreferenced
 from pierhead.metadata import explaining as rows
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.explaining import Holder, Place
@@ -41,6 +41,14 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
+class Holding:
+    """A repository that holds a blob, and whether a manifest of it needs it, one in the trash too."""
+
+    holder: Holder
+    needed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class HeldBlob:
     """Why a blob is there. Of repositories and manifests there are the first; `holders` and `manifests` count all."""
 
@@ -48,7 +56,7 @@ class HeldBlob:
     created_at: int  # microseconds since 1970
     damage: str | None
     holders: int
-    held_by: tuple[Holder, ...]
+    held_by: tuple[Holding, ...]
     manifests: int
     needed_by: tuple[Reason, ...]
     goes_at: int | None  # at the earliest; None while a manifest needs it, one in the trash too
@@ -99,13 +107,14 @@ class Explaining:
         stored = await rows.stored(tx, digest)
         if stored is None:
             return None
+        held_by = await rows.holders(tx, digest, after=0, limit=limit)
         needing = await rows.listing(tx, digest, after=0, limit=limit)
         return HeldBlob(
             stored.size,
             stored.created_at,
             stored.damage,
             await rows.count_holders(tx, digest),
-            tuple(await rows.holders(tx, digest, after=0, limit=limit)),
+            tuple([await _holding(tx, holder, digest) for holder in held_by]),
             await rows.count_listing(tx, digest),
             tuple([await _reason(tx, place) for place in needing]),
             None if needing else await self._goes_at(tx, digest),
@@ -115,6 +124,12 @@ class Explaining:
         """When the last of those lets go who noted a blob that no manifest needs."""
         last = await rows.last_note(tx, digest, grace=self._grace)
         return await clock.read(tx) if last is None else last
+
+
+async def _holding(tx: Transaction, holder: Holder, digest: Digest) -> Holding:
+    # What is needed by none has been noted, always.
+    needed = holder.since is None or await unreferenced.is_referenced(tx, holder.repository_id, digest)
+    return Holding(holder, needed)
 
 
 async def _manifest(tx: Transaction, digest: Digest, limit: int) -> HeldManifest | None:

@@ -12,6 +12,7 @@ their turn: a stretch of digests that is as long as is read in some milliseconds
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,7 +31,8 @@ from pierhead.registry.removals import Removal
 
 _POSITIONS = 1 << 64  # of the first half of a sha256, as a number
 _FIRST_WIDTH = _POSITIONS >> 12
-_FEW, _MANY = 200, 800  # digests in a stretch
+_SHORT, _LONG = 0.004, 0.012  # seconds that a stretch takes
+_FEW = 64  # digests, for which no statement is worth its while
 _AT_ONCE = 64
 
 
@@ -114,7 +116,7 @@ class Usage:
             identity = await repositories.identify_project(tx, name)
             if identity is None:
                 raise ProjectUnknown(name)
-            return Scope("project", identity)
+            return Scope("project", identity, wide=await rows.is_wide(tx, identity))
 
         return await self._of(find)
 
@@ -147,7 +149,7 @@ async def _find(tx: Transaction, repository_id: int, reference: Digest | TagName
 
 
 async def _everything(_: Transaction) -> Scope:
-    return Scope("registry")
+    return Scope("registry", wide=True)
 
 
 async def measured(tx: Transaction, scope: Scope) -> Space:
@@ -162,7 +164,7 @@ async def measured(tx: Transaction, scope: Scope) -> Space:
 
     async def manifests(stretch: Stretch) -> int:
         found = space.add(await rows.manifests(tx, scope, stretch))
-        if scope.kind != "registry" and found:
+        if not scope.wide and found:
             not_held.update(await rows.not_held(tx, scope, stretch))
         return found
 
@@ -196,11 +198,18 @@ async def _through_all(look: Callable[[Stretch], Awaitable[int]]) -> None:
         low, width = 0, _FIRST_WIDTH
         while low < _POSITIONS:
             high = min(low + width, _POSITIONS)
+            began = time.perf_counter()
             found = await look(Stretch(_digest(algorithm, low), _digest(algorithm, high)))
             if found < 0:
                 return
             low = high
-            width = width * 4 if found < _FEW else max(1, width // 2) if found > _MANY else width
+            took = time.perf_counter() - began
+            if found < _FEW:
+                width *= 4 if found * 16 > _FEW else 16
+            elif took < _SHORT:
+                width *= 2
+            elif took > _LONG and found > 2 * _FEW:
+                width //= 2
             # SQLite never waits, and others on this loop have to breathe.
             await asyncio.sleep(0)
 

@@ -12,7 +12,8 @@ from pierhead.settings import DatabaseSettings
 _UNLIMITED = "".join(
     f"; SET LOCAL {name} = 0" for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
 )
-_SNAPSHOT = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY{_UNLIMITED}"
+# To compile a statement takes longer than any of these.
+_SNAPSHOT = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY{_UNLIMITED}; SET LOCAL jit = off"
 _FILL = f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE{_UNLIMITED}; SET CONSTRAINTS ALL DEFERRED"
 # Ids that are given from now on come after those that were brought.
 _IDENTITIES = ("projects", "repositories", "manifests", "events", "tag_history", "trash", "pins")

@@ -99,6 +99,7 @@ class Dialler:
             "statement_timeout": str(milliseconds),
             "idle_in_transaction_session_timeout": str(milliseconds),
             "lock_timeout": str(milliseconds * 4 // 5),  # first, so that who waits for others is told so
+            "jit": "off",  # to compile a statement takes longer than any of ours
         }
 
     def _failed(self, reason: str, *, unfit: bool) -> None:
