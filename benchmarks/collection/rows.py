@@ -3,6 +3,7 @@
 import itertools
 import shutil
 import statistics
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from benchmarks import loads, peers
 from benchmarks.collection import distribution, files, ours
-from benchmarks.collection.contents import Contents, more_orphans
+from benchmarks.collection.contents import BLOB_BYTES, PARTS, Contents, more_orphans
 from benchmarks.collection.many import shared
 from benchmarks.collection.ours import Ours
 from benchmarks.collection.report import Line, number, ratio
@@ -23,7 +24,7 @@ EXAMINED_GOAL, REMOVED_GOAL, SLOWER_GOAL = 5000, 500, 1.5
 _STREAMS = 16
 # At once with what it removes at its fastest, so that it has work for a whole phase.
 _UNNEEDED_PER_SECOND, _SUSPECTED_PER_SECOND = 3000, 10_000
-_PATHS = 4000
+_PATHS, _PULLED = 2000, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,16 +160,17 @@ def _under_load(bench: Bench, title: str, *, pushes: float, pulls: float, rests:
     with peers.running(OURS, bench.folder, None, "--config", str(settings)) as running:
         registry = Ours(running.data / "store")
         ours.fill(registry, contents)
-        paths = _paths(bench, contents)
+        paths = _paths(bench, running.url, contents)
         more = more_orphans(list(registry.ids))
+        _load(bench, running.url, paths, turn=-1, pushes=pushes, pulls=pulls)  # what is done once is done
         for turn in range(bench.rounds * 2):
             collects = turn % 4 in (1, 2)  # A B B A: nothing that drifts is on one side alone
             if collects:
                 ours.leave(registry, list(itertools.islice(more, int(_UNNEEDED_PER_SECOND * bench.seconds))))
                 ours.suspect(registry, contents, int(_SUSPECTED_PER_SECOND * bench.seconds))
             files.settle()
-            before = ours.waiting(registry)
             with _collecting(registry, rests=rests) if collects else _nothing():
+                before = ours.waiting(registry)
                 pushed, pulled = _load(bench, running.url, paths, turn=turn, pushes=pushes, pulls=pulls)
                 left = ours.waiting(registry)
             (beside if collects else without).add(pushed, pulled)
@@ -188,15 +190,17 @@ def _slower(name: str, without: list[float], beside: list[float], paces: list[fl
     return Line(name, {OURS: cell}, ratio(after / before, SLOWER_GOAL))
 
 
-def _paths(bench: Bench, contents: Contents) -> Path:
-    """Of manifests and of blobs in turn, from all over the registry."""
-    step = max(1, (contents.blobs - contents.unneeded) // 10 // (_PATHS // 2))
-    images = list(itertools.islice(contents.images, 0, None, step))
+def _paths(bench: Bench, url: str, contents: Contents) -> Path:
+    """Of manifests from all over the registry, and of blobs, in turn. These are pushed: what is served is looked at."""
+    images = (contents.blobs - contents.unneeded) // PARTS
+    manifests = [
+        f"/v2/{image.repository}/manifests/{image.tag}"
+        for image in itertools.islice(contents.images, 0, None, max(1, images // _PATHS))
+    ]
+    pushed = [loads.put_blob(url, "bench/pulled", b"%*d" % (BLOB_BYTES, number)) for number in range(_PULLED)]
+    blobs = itertools.cycle(f"/v2/bench/pulled/blobs/{digest}" for digest in pushed)
     target = bench.folder / "paths"
-    paths: list[str] = []
-    for image in images:
-        paths += (f"/v2/{image.repository}/{path}" for path in (f"manifests/{image.tag}", f"blobs/{image.parts[1]}"))
-    target.write_text("\n".join(paths))
+    target.write_text("\n".join(itertools.chain.from_iterable(zip(manifests, blobs, strict=False))))
     return target
 
 
@@ -205,16 +209,22 @@ def _load(bench: Bench, url: str, paths: Path, *, turn: int, pushes: float, pull
         return loads.load(bench.program, mode, url, streams=_STREAMS, seconds=bench.seconds, **options)
 
     with ThreadPoolExecutor(2) as both:
-        pushed = both.submit(load, "images", repos=50, seed=turn + 1, rate=pushes)
+        pushed = both.submit(load, "images", repos=50, seed=turn + 2, rate=pushes)
         pulled = both.submit(load, "requests", paths=paths, rate=pulls)
         return pushed.result(), pulled.result()
 
 
 @contextmanager
 def _collecting(registry: Ours, *, rests: bool) -> Iterator[None]:
-    """Collects all the while, and is interrupted at the end: it goes on next time."""
+    """Collects all the while, and is interrupted at the end: it goes on next time.
+
+    The start of the program is over by then: the server's own job has none.
+    """
+    before = ours.waiting(registry)
     process = ours.collecting(registry, rests=rests)
     try:
+        while process.poll() is None and ours.waiting(registry) == before:
+            time.sleep(0.1)
         yield
     finally:
         process.terminate()

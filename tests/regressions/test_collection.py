@@ -298,7 +298,7 @@ def test_pushes_and_pulls_go_on_while_blobs_are_collected(tmp_path: Path) -> Non
     data = tmp_path / "data"
     with eager(data) as server, httpx.Client(base_url=server.url, timeout=30) as client:
         push_image(client, "kept", "1", "kept")
-        many = 20_000
+        many = 8_000
         _leave(data, many)
 
         pushed: list[tuple[str, str]] = []
@@ -410,8 +410,8 @@ def test_a_collector_that_is_killed_breaks_neither_itself_nor_the_next_start(tmp
         push_blob(client, "kept", layer)
         push_blob(client, "kept", b"{}")
         assert push_manifest(client, "kept", "2", image(b"{}", [layer])).status_code == 201
-        unneeded = [vain(client, "kept") for _ in range(150)]
-        _leave(data, 6000)
+        unneeded = [vain(client, "kept") for _ in range(80)]
+        _leave(data, 3000)
         time.sleep(LEASES_OVER_SECONDS)
         for _ in range(6):
             process = started(data, "gc")

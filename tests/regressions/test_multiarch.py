@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
 
+from pierhead.metadata.sqlite import engine
 from pierhead.registry.documents import OCI_IMAGE, OCI_INDEX
 from tests.clients.programs import program
 from tests.distribution.logs import failures
-from tests.distribution.wire import CONFIG_TYPE, descriptor, image, push_blob, push_manifest, sha256
-from tests.regressions.acting import collect, eager, purge
+from tests.distribution.wire import descriptor, image, push_blob, push_manifest, sha256, wait_until
+from tests.regressions.acting import attempt, collect, eager, purge
 from tests.running import Running
 
 PLATFORMS = ("amd64", "arm64", "s390x")
@@ -126,19 +128,25 @@ def test_a_part_of_two_indexes_goes_with_the_last_of_them(server: Running, clien
 
 
 def test_untagged_manifests_that_go_by_age_leave_the_parts_of_images(tmp_path: Path) -> None:
-    """harbor#15591, #16058: what had its tag only moments later was gone before it."""
-    with (
-        eager(tmp_path / "data", PIERHEAD_UNTAGGED_KEEP_HOURS="1") as server,
-        httpx.Client(base_url=server.url, timeout=30) as client,
-    ):
-        pushed = push_index(client, "aged", "1")
-        config = json.dumps({"architecture": "none"}).encode()
-        push_blob(client, "aged", config)
-        early = image(config)
-        assert descriptor(config, CONFIG_TYPE)["digest"] in early.decode()
-        assert push_manifest(client, "aged", sha256(early), early).status_code == 201
+    """harbor#15591, #16058: what got its tag only moments later was gone before that, and so were parts of images."""
+    jobs = {"PIERHEAD_UNTAGGED_KEEP_HOURS": "1", "PIERHEAD_JOBS_ENABLED": "true", "PIERHEAD_JOBS_POLL_SECONDS": "0.05"}
+    with eager(tmp_path / "data", **jobs) as server, httpx.Client(base_url=server.url, timeout=30) as client:
+        pushed = push_index(client, "aged", "1", nested=True)
+        left = push_untagged(client, "left")
+        with closing(engine.connect(server.data / "pierhead.db")) as connection:
+            connection.execute("UPDATE manifests SET untagged_at = untagged_at - 7200000000")
+        early = push_untagged(client, "early")
 
+        assert wait_until(lambda: attempt(server.data, "jobs", "run", "manifests.untagged").returncode == 0)
+        assert wait_until(lambda: client.head(f"/v2/aged/manifests/{sha256(left)}").status_code == 404, 30)
         collect(server.data)
-        assert push_manifest(client, "aged", "2", early).status_code == 201
 
+        assert push_manifest(client, "aged", "2", early).status_code == 201
         require_whole(client, "aged", {**pushed, sha256(early): early})
+
+
+def push_untagged(client: httpx.Client, text: str) -> bytes:
+    config = json.dumps({"text": text}).encode()
+    push_blob(client, "aged", config)
+    assert push_manifest(client, "aged", sha256(image(config)), image(config)).status_code == 201
+    return image(config)

@@ -30,7 +30,7 @@ _KEYS_AT_ONCE = 500
 _NAMED_MAX = 20  # repositories that are told of one blob
 _COUNTED_MAX = 100_000
 _REST_MAX = 10.0  # seconds
-_FAILURES_MAX = 3  # of removals, before the store is left alone for now
+_LOST_MAX = 60.0  # seconds spent on removals that failed, before the store is left alone for now
 _HOUR = 3_600_000_000  # microseconds
 
 
@@ -195,12 +195,13 @@ class Collector:
 
 
 class _Removal:
-    """Of the bytes of doomed keys. Some that cannot be removed hold up no others."""
+    """Of the bytes of doomed keys. Those that cannot be removed hold up no others, in this run or a later one."""
 
     def __init__(self, database: Database, store: BlobStore) -> None:
         self._database = database
         self._store = store
         self._after = ""  # what is up to here stays for now
+        self._lost = 0.0  # seconds
         self.failures: list[PierheadError] = []
         self.more = True  # perhaps
 
@@ -208,17 +209,27 @@ class _Removal:
         """Removes some, and returns how many."""
         self.more = False
         keys = await self._database.read(partial(_doomed, after=self._after))
-        if not keys or len(self.failures) == _FAILURES_MAX:
+        if not keys or self._lost > _LOST_MAX:
             return 0
         self.more = True
+        removed = keys if await self._try(keys) else [key for key in keys if await self._try([key])]
+        if stuck := set(keys).difference(removed):
+            self._after = max(key.key for key in stuck)
+        await self._database.write(partial(doomed.settle, removed=removed), durable=False)
+        return len(removed)
+
+    async def _try(self, keys: Sequence[Doomed]) -> bool:
+        """Of a store that is away each failure takes its time, of a single file that is in a bad way none."""
+        if self._lost > _LOST_MAX:
+            return False
+        began = time.monotonic()
         try:
             await self._store.remove(keys)
         except PierheadError as failure:
-            self._after = keys[-1].key
-            self.failures.append(failure)
-            return 0
-        await self._database.write(partial(doomed.settle, removed=keys), durable=False)
-        return len(keys)
+            self._lost += time.monotonic() - began
+            self.failures = self.failures or [failure]
+            return False
+        return True
 
 
 async def _doomed(tx: Transaction, after: str) -> Sequence[Doomed]:
