@@ -1,0 +1,145 @@
+"""Whether a state that a cut left is one that clients can live with: what they were told is there, and whole."""
+
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import apsw
+
+from pierhead.blobs.files import FileStore
+from pierhead.blobs.hashing import Hashes
+from pierhead.errors import BlobUnknown, ManifestUnknown, RepositoryUnknown, UploadUnknown
+from pierhead.metadata.sqlite.database import SqliteDatabase
+from pierhead.models import Actor, Digest, RepositoryName, TagName
+from pierhead.registry.registry import Registry
+from pierhead.settings import Settings
+from tests.crash.journal import Key, Value
+from tests.crash.states.disk import Content, Tree
+from tests.crash.states.story import Expected
+from tests.crash.verify import inspect
+
+HASHES = Hashes.load()
+SAMPLE = 6  # of the keys that no recent step changed
+_PAGE = 1000
+Find = Callable[[Key], Awaitable[Value]]
+
+
+@asynccontextmanager
+async def opened(data: Path) -> AsyncIterator[Registry]:
+    """The registry of a state, as a server opens it."""
+    settings = Settings()
+    data.mkdir(exist_ok=True)
+    async with (
+        SqliteDatabase(data / "pierhead.db") as database,
+        FileStore(data, settings.storage, hashes=HASHES) as store,
+    ):
+        yield Registry(database, store, settings)
+
+
+async def found(registry: Registry, key: Key) -> Value:
+    """What `Verifier` finds over the wire: what a key leads to, whose bytes are what it says."""
+    kind, where, name = key
+    repository = RepositoryName(where)
+    try:
+        if kind == "upload":
+            upload = await registry.uploads.find(repository, name)
+            return None if upload.digest else upload.offset
+        if kind == "blob":
+            return _same(Digest(name), await _blob(registry, repository, Digest(name)))
+        manifest = await registry.manifests.find(repository, TagName(name) if kind == "tag" else Digest(name))
+        _same(manifest.digest, await registry.manifests.content(manifest))
+        return str(manifest.digest) if kind == "tag" else True
+    except (RepositoryUnknown, ManifestUnknown, BlobUnknown, UploadUnknown):
+        return None
+
+
+async def _blob(registry: Registry, repository: RepositoryName, digest: Digest) -> bytes:
+    blob = await registry.blobs.find(repository, digest)
+    content = await registry.blobs.content(blob)
+    if content is None:
+        reader = await registry.blobs.open(blob)
+        try:
+            content = b"".join([bytes(chunk) async for chunk in reader.chunks(0, blob.size)])
+        finally:
+            reader.close()
+    return content
+
+
+def _same(digest: Digest, content: bytes) -> bool:
+    actual = f"{digest.algorithm}:{hashlib.new(digest.algorithm, content).hexdigest()}"
+    assert actual == digest, f"{digest} was promised, the bytes have {actual}"
+    return True
+
+
+async def compare(find: Find, expected: Expected, chance: Random) -> None:
+    """Some of what a client was told with what is there; all that its latest steps changed."""
+    doubtful = {key: await find(key) for key in expected.doubtful}
+    step = expected.doubt.name if expected.doubt else ""
+    assert expected.tells_doubtful(doubtful), f"half of {step}: found {doubtful}"
+    rest = [*expected.held, *expected.ended]
+    keys = {*expected.latest, *chance.sample(rest, min(SAMPLE, len(rest)))} - expected.doubtful.keys()
+    for key in sorted(keys):
+        there = await find(key)
+        told = expected.held.get(key)
+        assert expected.tells(key, there), f"{key}: {told} was acknowledged, {there} is there"
+
+
+async def compare_lists(registry: Registry, expected: Expected) -> None:
+    """That the lists of tags hold what was told and nothing else."""
+    for repository in {where for _, where, _ in (*expected.held, *expected.ended)}:
+        doubtful = {name for kind, where, name in expected.doubtful if (kind, where) == ("tag", repository)}
+        tags = {name for kind, where, name in expected.held if (kind, where) == ("tag", repository)}
+        try:
+            listed = set((await registry.tags.page(RepositoryName(repository), after="", size=_PAGE)).names)
+        except RepositoryUnknown:
+            listed = set()
+        assert listed - doubtful == tags - doubtful, f"tags of {repository}: {tags} were acknowledged, {listed} are there"
+
+
+async def finish_session(registry: Registry, expected: Expected, chance: Random) -> bool:
+    """Sends the rest of one session that is still there; whether there was one."""
+    sessions = sorted(key for key in expected.held if key[0] == "upload" and key not in expected.doubtful)
+    for _, where, name in chance.sample(sessions, len(sessions)):
+        repository = RepositoryName(where)
+        session = expected.client.every_session[name]
+        content = expected.client.journal.contents[session.digest].bytes
+        try:
+            async with registry.uploads.receive(repository, name) as receiving:
+                await receiving.write(content[receiving.offset :])
+                await receiving.finish(Digest(session.digest), actor=Actor("after the cut"))
+        except UploadUnknown:
+            continue
+        assert await found(registry, ("blob", where, session.digest)) is True
+        return True
+    return False
+
+
+class Auditor:
+    """Rows against each other and against the bytes of a state; remembers which bytes it has seen."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], str] = {}
+
+    def audit(self, data: Path, tree: Tree) -> None:
+        inspect(data)
+        connection = apsw.Connection(str(data / "pierhead.db"), flags=apsw.SQLITE_OPEN_READWRITE)
+        try:
+            rows = connection.execute("SELECT digest, key FROM blobs WHERE key NOT LIKE 'row:%'").fetchall()
+        finally:
+            connection.close()
+        self._compare(rows, tree)
+
+    def _compare(self, rows: Iterable[tuple[object, ...]], tree: Tree) -> None:
+        for digest, key in rows:
+            content = tree.files[f"data/blobs/{key}"]
+            assert self._digest(content) == digest, f"a row names {digest}, its bytes are others"
+
+    def _digest(self, content: Content) -> str:
+        found = self._known.get(content.version) if content.version else None
+        if found is None:
+            found = f"sha256:{hashlib.sha256(content.data).hexdigest()}"
+            if content.version:
+                self._known[content.version] = found
+        return found
