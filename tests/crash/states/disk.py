@@ -129,6 +129,16 @@ class _File:
         return reach
 
 
+def moments(operations: list[Operation]) -> list[int]:
+    """When a cut may come: after each beginning and each end of a call."""
+    return [moment for moment, _, _ in _events(operations)]
+
+
+def _events(operations: list[Operation]) -> list[tuple[int, int, int]]:
+    begins = [(one.began, 0, number) for number, one in enumerate(operations)]
+    return sorted([*begins, *((one.ended, 1, n) for n, one in enumerate(operations) if isinstance(one, Sync))])
+
+
 class Disk:
     def __init__(self, promise: Promise = Promise.EXT4) -> None:
         self.promise = promise
@@ -136,16 +146,16 @@ class Disk:
         self._kept = Names()
         self._names: list[Naming] = []
         self._live = Names()
+        self._touches: dict[int | str, list[int]] = {}  # when a change ended of a name of this file, or in this directory
 
-    def moments(self, operations: list[Operation]) -> Iterator[int]:
-        """Does all of it, and stops after each beginning and each end of a call, where a cut may come."""
-        events = [(one.began, 0, number, one) for number, one in enumerate(operations)]
-        events += [(one.ended, 1, number, one) for number, one in enumerate(operations) if isinstance(one, Sync)]
-        for moment, ends, _, operation in sorted(events, key=lambda event: event[:3]):
-            if ends and isinstance(operation, Sync):
-                self._sync(operation)
-            elif not isinstance(operation, Sync):
+    def run(self, operations: list[Operation]) -> Iterator[int]:
+        """Does all of it, and stops at each of the `moments`."""
+        for moment, ends, number in _events(operations):
+            operation = operations[number]
+            if not isinstance(operation, Sync):
                 self._begin(operation)
+            elif ends:
+                self._sync(operation)
             yield moment
 
     def _begin(self, operation: Operation) -> None:
@@ -153,7 +163,11 @@ class Disk:
             self.files.setdefault(operation.file, _File()).change(operation)
         elif isinstance(operation, Name | Directory | Forget | Rename):
             self._names.append(operation)
+            file = self._live.files.get(operation.path)
             self._live.apply(operation)
+            place = _place(operation)
+            for target in {_folder(place), place, file, self._live.files.get(place)} - {None}:
+                self._touches.setdefault(target or "", []).append(operation.ended)
 
     def _sync(self, sync: Sync) -> None:
         reach = -1
@@ -164,19 +178,13 @@ class Disk:
             covered = [naming for naming in ended if _folder(_place(naming)) == sync.target]
         else:
             if not (sync.size_only and isinstance(sync.target, int)):
-                reach = max([reach, *(naming.ended for naming in ended if self._touches(naming, sync.target))])
+                reach = max([reach, *(end for end in self._touches.get(sync.target, ()) if end <= sync.began)])
             covered = [naming for naming in ended if naming.ended <= reach]
         for naming in covered:
             self._kept.apply(naming)
-        self._names = [naming for naming in self._names if naming not in covered]
-
-    def _touches(self, naming: Naming, target: int | str) -> bool:
-        if isinstance(target, str):
-            return target in (_folder(_place(naming)), _place(naming))
-        if isinstance(naming, Name):
-            return naming.file == target
-        path = naming.target if isinstance(naming, Rename) else naming.path
-        return target in (self._kept.files.get(path), self._live.files.get(path))
+        if covered:
+            done = set(map(id, covered))
+            self._names = [naming for naming in self._names if id(naming) not in done]
 
     def whole(self) -> Tree:
         """What is there without a cut."""

@@ -1,12 +1,10 @@
 """Whether a state that a cut left is one that clients can live with: what they were told is there, and whole."""
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
-
-import apsw
 
 from pierhead.blobs.files import FileStore
 from pierhead.blobs.hashing import Hashes
@@ -18,7 +16,7 @@ from pierhead.settings import Settings
 from tests.crash.journal import Key, Value
 from tests.crash.states.disk import Content, Tree
 from tests.crash.states.story import Expected
-from tests.crash.verify import inspect
+from tests.crash.verify import check_rows
 
 HASHES = Hashes.load()
 SAMPLE = 6  # of the keys that no recent step changed
@@ -123,18 +121,11 @@ class Auditor:
         self._known: dict[tuple[int, int], str] = {}
 
     def audit(self, data: Path, tree: Tree) -> None:
-        inspect(data)
-        connection = apsw.Connection(str(data / "pierhead.db"), flags=apsw.SQLITE_OPEN_READWRITE)
-        try:
-            rows = connection.execute("SELECT digest, key FROM blobs WHERE key NOT LIKE 'row:%'").fetchall()
-        finally:
-            connection.close()
-        self._compare(rows, tree)
-
-    def _compare(self, rows: Iterable[tuple[object, ...]], tree: Tree) -> None:
-        for digest, key in rows:
-            content = tree.files[f"data/blobs/{key}"]
-            assert self._digest(content) == digest, f"a row names {digest}, its bytes are others"
+        rows, folder = check_rows(data), "data/blobs/"
+        files = {path.removeprefix(folder): content for path, content in tree.files.items() if path.startswith(folder)}
+        rows.require({key: len(content.data) for key, content in files.items()})
+        for key, (digest, _) in rows.blobs.items():
+            assert key in rows.beside or self._digest(files[key]) == digest, f"the bytes of {digest} are others"
 
     def _digest(self, content: Content) -> str:
         found = self._known.get(content.version) if content.version else None

@@ -247,10 +247,10 @@ class Recorder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._trace = root.with_name(f"{root.name}.trace")
+        self.trace = root.with_name(f"{root.name}.trace")
         calls = [*_READERS, *_ANSWERS, *_PROCESSES, *_UNKNOWN]
         command = [components.require("strace"), "-f", "-yy", "--seccomp-bpf", "-s", f"{_LONGEST}"]
-        command += ["-e", "trace=" + ",".join(f"?{name}" for name in calls), "-e", "signal=none", "-o", self._trace, "sh"]
+        command += ["-e", "trace=" + ",".join(f"?{name}" for name in calls), "-e", "signal=none", "-o", self.trace, "sh"]
         self._log = root.with_name(f"{root.name}.log").open("wb")
         self._shell = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=_environment(), text=True
@@ -271,7 +271,7 @@ class Recorder:
     def finish(self) -> Recording:
         self._shell.communicate()
         self._log.close()
-        with self._trace.open(encoding="ascii", errors="surrogateescape", newline="\n") as lines:
+        with self.trace.open(encoding="ascii", errors="surrogateescape", newline="\n") as lines:
             return read((line.rstrip("\n") for line in lines), self.root)
 
     def _ask(self, line: str) -> str:

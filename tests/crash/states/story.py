@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.crash.journal import Key, Session, Step, Value
 from tests.crash.load import Client
@@ -28,6 +29,7 @@ class Teller(Client):
     def __init__(self, number: int, host: str, seed: int) -> None:
         super().__init__(number, host, seed)
         self.told: list[Told] = []
+        self.every_session: dict[str, Session] = {}
 
     def work(self, steps: int) -> None:
         """So many requests, in a thread of its own."""
@@ -55,10 +57,6 @@ class Teller(Client):
         for made in self.journal.sessions.keys() - known:
             self.told[-1].changes = {("upload", self.journal.sessions[made].repository, made): 0}
             self.every_session[made] = self.journal.sessions[made]
-
-    @property
-    def every_session(self) -> dict[str, Session]:
-        return self.__dict__.setdefault("_every_session", {})
 
 
 @dataclass(slots=True)
@@ -120,13 +118,14 @@ class Expected:
 class Story:
     recording: Recording
     clients: list[Teller]
+    trace: Path
 
     @classmethod
-    def of(cls, recording: Recording, clients: list[Teller]) -> "Story":
+    def of(cls, recording: Recording, clients: list[Teller], trace: Path) -> "Story":
         for client in clients:
             for told in client.told:
                 told.at = recording.answers[told.port][told.answer]
-        return cls(recording, clients)
+        return cls(recording, clients, trace)
 
     def begin(self) -> list[Expected]:
         return [Expected(client) for client in self.clients]
