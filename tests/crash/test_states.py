@@ -51,10 +51,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 def look(story: Story, folder: Path, states: int, *, servers: bool) -> int:
     """At so many states, half by each promise, in two processes."""
-    halves = [
-        Looking(story, promise, states // len(Promise), SEED, folder, servers=servers)
-        for promise in Promise
-    ]
+    halves = [Looking(story, promise, states // len(Promise), SEED, folder, servers=servers) for promise in Promise]
     with ProcessPoolExecutor(len(halves), get_context("spawn")) as processes:
         return sum(done.result() for done in [processes.submit(half.run) for half in halves])
 

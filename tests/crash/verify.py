@@ -135,13 +135,13 @@ def check_rows(data: Path) -> Rows:
         assert connection.execute(_HISTORY).fetchall() == []
         found = connection.execute("SELECT key, digest, size FROM blobs").fetchall()
         contents = dict(connection.execute("SELECT digest, content FROM blob_contents"))
-        sessions = {row[0] for row in connection.execute("SELECT id FROM uploads").fetchall()}
+        sessions = {str(row[0]) for row in connection.execute("SELECT id FROM uploads").fetchall()}
     finally:
         connection.close()
     false = [digest for digest, content in contents.items() if digest != _digest(digest, content)]
     assert not false, f"contents that are not what their digest says: {false}"
     return Rows(
-        blobs={key: (digest, size) for key, digest, size in found},
+        blobs={str(key): (str(digest), int(str(size))) for key, digest, size in found},
         beside={f"row:{digest}": len(content) for digest, content in contents.items()},
         sessions=sessions,
     )

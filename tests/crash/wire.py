@@ -1,6 +1,7 @@
 """One connection of a client that lives through crashes: it opens itself anew, and says when an answer is missing."""
 
 import http.client
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -44,8 +45,10 @@ class Wire:
         try:
             if self._connection.sock is None:
                 self._connection.connect()
-                self.port, self.answers = self._connection.sock.getsockname()[1], 0
+                self.answers = 0
             self._connection.request(method, path, body or None, dict(headers or {}))
+            sock: socket.socket = self._connection.sock
+            self.port = sock.getsockname()[1]
             response = self._connection.getresponse()
             answer = Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
             self.answers += 1

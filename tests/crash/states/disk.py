@@ -146,7 +146,8 @@ class Disk:
         self._kept = Names()
         self._names: list[Naming] = []
         self._live = Names()
-        self._touches: dict[int | str, list[int]] = {}  # when a change ended of a name of this file, or in this directory
+        # When changes ended of the names of this file, or in this directory.
+        self._touches: dict[int | str, list[int]] = {}
 
     def run(self, operations: list[Operation]) -> Iterator[int]:
         """Does all of it, and stops at each of the `moments`."""

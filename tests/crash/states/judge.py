@@ -28,7 +28,6 @@ Find = Callable[[Key], Awaitable[Value]]
 async def opened(data: Path) -> AsyncIterator[Registry]:
     """The registry of a state, as a server opens it."""
     settings = Settings()
-    data.mkdir(exist_ok=True)
     async with (
         SqliteDatabase(data / "pierhead.db") as database,
         FileStore(data, settings.storage, hashes=HASHES) as store,
@@ -93,7 +92,7 @@ async def compare_lists(registry: Registry, expected: Expected) -> None:
             listed = set((await registry.tags.page(RepositoryName(repository), after="", size=_PAGE)).names)
         except RepositoryUnknown:
             listed = set()
-        assert listed - doubtful == tags - doubtful, f"tags of {repository}: {tags} were acknowledged, {listed} are there"
+        assert listed - doubtful == tags - doubtful, f"tags of {repository}: {tags} were told, {listed} are there"
 
 
 async def finish_session(registry: Registry, expected: Expected, chance: Random) -> bool:

@@ -29,7 +29,9 @@ class Bench:
             if content.version is None or self._files.get(path) != content.version or _changes(path):
                 (self._root / path).write_bytes(content.data)
                 self._files[path] = content.version
-        return self._root / "data"
+        data = self._root / "data"
+        data.mkdir(exist_ok=True)
+        return data
 
     def clear(self) -> None:
         """After a state in which more was done than to look at it."""

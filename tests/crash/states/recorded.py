@@ -15,5 +15,5 @@ BOOT = "the boot that was recorded"
 if __name__ == "__main__":
     log.CHECKPOINT_PAGES = 150
     log.LOG_MAX_BYTES = 100 * 4096
-    files.boot_id = lambda: BOOT
+    files.boot_id = lambda: BOOT  # type: ignore[attr-defined]  # imported there, and meant for nobody else
     sys.exit(main())

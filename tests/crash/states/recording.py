@@ -188,7 +188,6 @@ class _Reader:
         raise AssertionError(f"the model of the disk does not know this call: {call.name}({call.text[:200]}")
 
 
-
 _READERS: dict[str, Callable[[_Reader, Call], None]] = {
     "open": _Reader._open,
     "openat": _Reader._open,
@@ -213,7 +212,7 @@ _READERS: dict[str, Callable[[_Reader, Call], None]] = {
 _ANSWERS = ("sendto", "sendmsg", "writev")
 _PROCESSES = ("clone", "clone3", "fork", "vfork")
 # None of these is expected on the files that are recorded, since the model knows nothing of them.
-_UNKNOWN = ("creat", "symlink", "symlinkat", "truncate", "fallocate", "pwritev", "pwritev2", "syncfs", "copy_file_range")
+_UNKNOWN = ("creat", "symlink", "symlinkat", "truncate", "fallocate", "pwritev", "pwritev2", "copy_file_range")
 
 
 def read(lines: Iterable[str], root: Path) -> Recording:
@@ -249,8 +248,9 @@ class Recorder:
         self.root = root
         self.trace = root.with_name(f"{root.name}.trace")
         calls = [*_READERS, *_ANSWERS, *_PROCESSES, *_UNKNOWN]
-        command = [components.require("strace"), "-f", "-yy", "--seccomp-bpf", "-s", f"{_LONGEST}"]
-        command += ["-e", "trace=" + ",".join(f"?{name}" for name in calls), "-e", "signal=none", "-o", self.trace, "sh"]
+        command: list[str | Path] = [components.require("strace"), "-f", "-yy", "--seccomp-bpf", "-s", f"{_LONGEST}"]
+        command += ["-e", "trace=" + ",".join(f"?{name}" for name in calls), "-e", "signal=none"]
+        command += ["-o", self.trace, "sh"]
         self._log = root.with_name(f"{root.name}.log").open("wb")
         self._shell = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=_environment(), text=True
@@ -279,7 +279,7 @@ class Recorder:
         assert self._shell.stdout
         self._shell.stdin.write(f"{line}\n")
         self._shell.stdin.flush()
-        answer = self._shell.stdout.readline()
+        answer: str = self._shell.stdout.readline()
         assert answer, f"the shell has ended: {self._log.name}"
         return answer
 
