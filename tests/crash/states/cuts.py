@@ -129,7 +129,7 @@ async def examine(cut: Cut, bench: Bench, auditor: judge.Auditor) -> None:
 
 def serve(cut: Cut, folder: Path) -> None:
     """The same by a real server, that is used afterwards."""
-    with TemporaryDirectory(dir=folder) as root:
+    with TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as root:
         data = Bench(Path(root) / "state").lay(cut.tree)
         server = running.start(data, "--workers", "1", environment={"PIERHEAD_LOG_ACCESS": "none"})
         try:
@@ -138,9 +138,10 @@ def serve(cut: Cut, folder: Path) -> None:
                     verifier = Verifier(wire, expected.client.journal)
                     asyncio.run(judge.compare(partial(_found, verifier), expected, cut.chance))
                 use(wire, cut)
-        finally:
+        except BaseException:
             server.process.kill()
-            server.process.wait()
+            raise
+        assert server.stop() == 0
         check_rows(data)
 
 

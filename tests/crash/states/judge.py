@@ -54,9 +54,9 @@ async def found(registry: Registry, key: Key) -> Value:
 
 async def _blob(registry: Registry, repository: RepositoryName, digest: Digest) -> bytes:
     blob = await registry.blobs.find(repository, digest)
-    content = await registry.blobs.content(blob)
+    content = await registry.blobs.content(repository, blob)
     if content is None:
-        reader = await registry.blobs.open(blob)
+        reader = await registry.blobs.open(repository, blob)
         try:
             content = b"".join([bytes(chunk) async for chunk in reader.chunks(0, blob.size)])
         finally:
