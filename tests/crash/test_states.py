@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.states.cuts import Looking, record
+from tests.crash.states.cuts import Looking
 from tests.crash.states.disk import Disk, Promise
+from tests.crash.states.stage import record
 from tests.crash.states.story import Story
 
 SOAK = os.environ.get("SOAK") == "1"

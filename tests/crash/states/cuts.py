@@ -1,17 +1,13 @@
-"""Recording a story, choosing moments of it, and looking at what a cut then leaves: in process, or by a real server."""
+"""Choosing moments of a story, and looking at what a cut then leaves: in process, or by a real server."""
 
 import asyncio
 import hashlib
 import random
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-import httpx
 
 from tests import running
 from tests.crash.journal import Key, Value
@@ -19,13 +15,10 @@ from tests.crash.states import judge
 from tests.crash.states.disk import Disk, Operation, Promise, Sync, Tree, Write
 from tests.crash.states.disk import moments as moments_of
 from tests.crash.states.laying import Bench
-from tests.crash.states.recording import Recorder
-from tests.crash.states.story import Expected, Story, Teller
+from tests.crash.states.story import Expected, Story
 from tests.crash.verify import Verifier, check_rows
 from tests.crash.wire import Wire
 
-CLIENTS = 3
-STEPS = 70  # of each client
 NEAR = 3  # events around one that is worth a cut
 
 
@@ -38,42 +31,6 @@ class Cut:
     tree: Tree
     expected: list[Expected]
     chance: random.Random
-
-
-def record(root: Path, seed: int) -> Story:
-    """A server from its first start on, with several clients; it ends, starts again, and is used again."""
-    root.mkdir(parents=True)
-    recorder = Recorder(root)
-    port = running.free_port()
-    clients = [Teller(number, f"127.0.0.1:{port}", seed * 100 + number) for number in range(CLIENTS)]
-    for part in (1, 2):
-        server = recorder.start("serve", "--port", f"{port}", "--data", root / "data", "--workers", "2")
-        wait_for(f"http://127.0.0.1:{port}/healthz")
-        together([partial(client.work, part * STEPS // 2) for client in clients])
-        for client in clients:
-            if client.failure is not None:
-                raise AssertionError(f"a client failed: {root}") from client.failure
-        assert recorder.end(server) == 0
-    return Story.of(recorder.finish(), clients, recorder.trace)
-
-
-def wait_for(url: str) -> None:
-    ending = time.monotonic() + running.START_SECONDS
-    while True:
-        try:
-            httpx.get(url, timeout=2)
-            return
-        except httpx.TransportError:
-            assert time.monotonic() < ending, "the recorded server did not start"
-            time.sleep(0.02)
-
-
-def together(works: list[Callable[[], None]]) -> None:
-    threads = [threading.Thread(target=work) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 def cuts(story: Story, promise: Promise, count: int, seed: str) -> Iterator[Cut]:

@@ -76,8 +76,10 @@ async def compare(find: Find, expected: Expected, chance: Random) -> None:
     step = expected.doubt.name if expected.doubt else ""
     assert expected.tells_doubtful(doubtful), f"half of {step}: found {doubtful}"
     rest = [*expected.held, *expected.ended]
-    keys = {*expected.latest, *chance.sample(rest, min(SAMPLE, len(rest)))} - expected.doubtful.keys()
-    for key in sorted(keys):
+    keys = {*expected.latest, *chance.sample(rest, min(SAMPLE, len(rest)))}
+    needs = expected.client.journal.needs
+    keys |= {part for key in keys if key in expected.held for part in needs.get(key, ())}
+    for key in sorted(keys - expected.doubtful.keys()):
         there = await find(key)
         told = expected.held.get(key)
         assert expected.tells(key, there), f"{key}: {told} was acknowledged, {there} is there"

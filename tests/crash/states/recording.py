@@ -264,6 +264,10 @@ class Recorder:
         """Runs this program to its end, which gets a mark in the recording, and returns its exit code."""
         return int(self._ask(f"{_program(arguments)} >/dev/null; echo mark {mark} $?").split()[2])
 
+    def say(self, mark: str) -> str:
+        """Puts a mark into the recording, and returns it."""
+        return self._ask(f"echo mark {mark}").split()[1]
+
     def end(self, process: int) -> int:
         """Asks a program to end, and returns its exit code."""
         return int(self._ask(f"kill -TERM {process}; wait {process}; echo $?"))
