@@ -74,7 +74,9 @@ class _Reader:
         if peer := _PEER.match(call.text):
             self.recording.answers.setdefault(int(peer[1]), []).append(call.began)
         elif call.result >= 0 and self._root[:-1] in call.text:
-            _READERS.get(call.name, _Reader._unknown)(self, call)
+            reader = _READERS.get(call.name, _Reader._unknown)
+            if call.name not in _ANSWERS or self._target(call)[1]:
+                reader(self, call)
         elif call.name == "write" and '"mark ' in call.text:
             self.recording.said[call.strings[0].decode().split()[1]] = call.began
 

@@ -145,8 +145,8 @@ class Expected:
         if key in self.unknown:
             return True
         if key[0] == "upload" and key in self.held:
-            # Its rows and bytes may go with the power: then it is older, or gone.
-            return found is None or found in self.offsets[key]
+            # Its rows and bytes may go with the power: then it is older, or gone. An id without bytes needs neither.
+            return found in self.offsets[key] or (found is None and self.offsets[key] != {0})
         return bool(found == self.held.get(key))
 
     def tells_doubtful(self, found: dict[Key, Value]) -> bool:
