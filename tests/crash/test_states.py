@@ -24,21 +24,24 @@ from tests.crash.states.story import Story
 
 SOAK = os.environ.get("SOAK") == "1"
 SEED = int(os.environ.pop("PIERHEAD_STATES_SEED", "") or random.SystemRandom().randrange(10**9))
-STATES = 10_000 if SOAK else 1000
-SERVERS = 500 if SOAK else 100
+STORIES = 10 if SOAK else 1  # recordings
+STATES = 1000  # of each
+SERVERS = 50 if SOAK else 100
 ROOM = 1024 * 1024 * 1024  # bytes of memory that have to be free for states to be laid out in it
 
 pytestmark = pytest.mark.timeout(0 if SOAK else 600)
 
 
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("recorded") / "root"
+@pytest.fixture(scope="module", params=range(STORIES))
+def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Story]:
+    """Where things were recorded, and what."""
+    root = tmp_path_factory.mktemp("recorded") / "root"
+    return root, record(root, SEED + request.param)
 
 
-@pytest.fixture(scope="module")
-def story(recorded: Path) -> Story:
-    return record(recorded, SEED)
+@pytest.fixture
+def story(recorded: tuple[Path, Story]) -> Story:
+    return recorded[1]
 
 
 @pytest.fixture
@@ -57,15 +60,16 @@ def look(story: Story, folder: Path, states: int, *, servers: bool) -> int:
         return sum(done.result() for done in [processes.submit(half.run) for half in halves])
 
 
-def test_a_recording_holds_all_that_was_done_to_the_files(story: Story, recorded: Path) -> None:
+def test_a_recording_holds_all_that_was_done_to_the_files(recorded: tuple[Path, Story]) -> None:
+    root, story = recorded
     disk = Disk()
     for _ in disk.run(story.recording.operations):
         pass
 
     whole = disk.whole()
-    found = [path for path in recorded.rglob("*") if "data/run" not in str(path)]
-    assert {str(path.relative_to(recorded)) for path in found if path.is_dir()} == whole.directories
-    files = {str(path.relative_to(recorded)): path.read_bytes() for path in found if path.is_file()}
+    found = [path for path in root.rglob("*") if "data/run" not in str(path)]
+    assert {str(path.relative_to(root)) for path in found if path.is_dir()} == whole.directories
+    files = {str(path.relative_to(root)): path.read_bytes() for path in found if path.is_file()}
     assert files == {path: content.data for path, content in whole.files.items()}
 
 
