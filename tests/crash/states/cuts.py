@@ -74,7 +74,7 @@ async def examine(cut: Cut, bench: Bench, auditor: judge.Auditor) -> None:
     changed = False
     async with judge.opened(data) as registry:
         for expected in cut.expected:
-            await judge.compare(partial(judge.found, registry), expected, chance)
+            await judge.compare(partial(judge.found, registry), expected, chance, data)
             await judge.compare_lists(registry, expected)
         if chance.random() < 0.1:
             changed = await judge.finish_session(registry, chance.choice(cut.expected), chance)
@@ -93,7 +93,7 @@ def serve(cut: Cut, folder: Path) -> None:
             with Wire(server.host) as wire:
                 for expected in cut.expected:
                     verifier = Verifier(wire, expected.client.journal)
-                    asyncio.run(judge.compare(partial(_found, verifier), expected, cut.chance))
+                    asyncio.run(judge.compare(partial(_found, verifier), expected, cut.chance, data))
                 use(wire, cut)
         except BaseException:
             server.process.kill()

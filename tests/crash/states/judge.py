@@ -70,19 +70,34 @@ def _same(digest: Digest, content: bytes) -> bool:
     return True
 
 
-async def compare(find: Find, expected: Expected, chance: Random) -> None:
+async def compare(find: Find, expected: Expected, chance: Random, data: Path) -> None:
     """Some of what a client was told with what is there; all that its latest steps changed."""
+    keys = _asked(expected, chance)
+    sessions = {key for key in expected.held if key[0] == "upload"}
     doubtful = {key: await find(key) for key in expected.doubtful}
     step = expected.doubt.name if expected.doubt else ""
     assert expected.tells_doubtful(doubtful), f"half of {step}: found {doubtful}"
-    rest = [*expected.held, *expected.ended]
-    keys = {*expected.latest, *chance.sample(rest, min(SAMPLE, len(rest)))}
-    needs = expected.client.journal.needs
-    keys |= {part for key in keys if key in expected.held for part in needs.get(key, ())}
-    for key in sorted(keys - expected.doubtful.keys()):
+    for key in sorted((keys | sessions) - expected.doubtful.keys()):
         there = await find(key)
         told = expected.held.get(key)
         assert expected.tells(key, there), f"{key}: {told} was acknowledged, {there} is there"
+        if key[0] == "upload" and there:
+            _require_staged(data, expected, key[2], there)
+
+
+def _asked(expected: Expected, chance: Random) -> set[Key]:
+    """What the latest steps changed, some of the rest, and the parts of the manifests among these."""
+    rest = [*expected.held, *expected.ended]
+    keys = {*expected.latest, *chance.sample(rest, min(SAMPLE, len(rest)))}
+    needs = expected.client.journal.needs
+    return keys | {part for key in keys if key in expected.held for part in needs.get(key, ())}
+
+
+def _require_staged(data: Path, expected: Expected, session: str, offset: int) -> None:
+    """That the bytes which a session tells of are the client's."""
+    content = expected.client.journal.contents[expected.client.every_session[session].digest].bytes
+    staged = [path.read_bytes()[:offset] for path in data.glob(f"uploads/{session[:2]}/{session}.*")]
+    assert content[:offset] in staged, f"session {session} tells {offset}, its bytes are others"
 
 
 async def compare_lists(registry: Registry, expected: Expected) -> None:
