@@ -129,7 +129,8 @@ def check_rows(data: Path) -> Rows:
     """Checks the rows against each other."""
     connection = apsw.Connection(str(data / "pierhead.db"), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
-        assert connection.execute("PRAGMA integrity_check").get == "ok"
+        integrity = connection.execute("PRAGMA integrity_check").get
+        assert integrity == "ok", integrity
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
         assert connection.execute(_MISSING_PARTS).fetchall() == []
         assert connection.execute(_HISTORY).fetchall() == []
