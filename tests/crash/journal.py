@@ -92,6 +92,21 @@ class Journal:
         """Whether a manifest that is there refers to this."""
         return any(key in needs and manifest in self.held for manifest, needs in self.needs.items())
 
+    def going(self, manifest: Key) -> set[Key]:
+        """The manifests that a delete of this one takes along: its children that nothing else wants, and theirs."""
+        going, asked = {manifest}, [manifest]
+        while asked:
+            for key in self.needs.get(asked.pop(), []):
+                if key[0] == "manifest" and key in self.held and key not in going and not self._wanted(key, going):
+                    going.add(key)
+                    asked.append(key)
+        return going
+
+    def _wanted(self, manifest: Key, going: set[Key]) -> bool:
+        _, repository, digest = manifest
+        listing = {parent for parent, needs in self.needs.items() if manifest in needs and parent in self.held}
+        return bool(self.tags_of(repository, digest)) or bool(listing - going)
+
     def tags_of(self, repository: str, digest: str) -> list[Key]:
         tags = [("tag", repository, name) for name in self.names("tag", repository)]
         return [key for key in tags if self.held[key] == digest]

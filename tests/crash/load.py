@@ -209,7 +209,7 @@ class Client:
         if self.journal.needed(key):
             self._do(self._step("DELETE", path, 409, {}))
             return
-        changes: dict[Key, Value] = {key: None}
+        changes: dict[Key, Value] = dict.fromkeys(self.journal.going(key))
         changes.update(dict.fromkeys(self.journal.tags_of(repository, digest)))
         self._do(self._step("DELETE", path, 202, changes))
 

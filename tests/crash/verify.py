@@ -3,7 +3,7 @@
 import hashlib
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,13 +32,13 @@ class Verifier:
 
     def _happened(self, step: Step) -> bool:
         before = {key: self._journal.held.get(key) for key in step.changes}
-        found = {key: self._found(key) for key in step.changes}
+        found = {key: self.found(key) for key in step.changes}
         assert found in (before, step.changes), f"half of {step.name}: before {before}, found {found}"
         return found != before
 
     def check(self, keys: Iterable[Key]) -> None:
         for key in keys:
-            expected, found = self._journal.held.get(key), self._found(key)
+            expected, found = self._journal.held.get(key), self.found(key)
             assert found == expected, f"{key}: {expected} was acknowledged, {found} is there"
 
     def check_changed(self, chance: random.Random, sample: int) -> None:
@@ -70,7 +70,7 @@ class Verifier:
         self._journal.apply({key: None, blob: True})
         self.check([key, blob])
 
-    def _found(self, key: Key) -> Value:
+    def found(self, key: Key) -> Value:
         kind, repository, name = key
         if kind == "upload":
             answer = self._wire.ask("GET", f"/v2/{repository}/blobs/uploads/{name}")
@@ -101,28 +101,50 @@ class Leftovers:
 
 def inspect(data: Path) -> Leftovers:
     """Checks the rows against each other and against the files; for a server that stands still."""
+    rows = check_rows(data)
+    files = {str(path.relative_to(data / "blobs")): path.stat().st_size for path in data.glob("blobs/*/*/*")}
+    rows.require(files)
+    staged = [path.name for path in data.glob("uploads/*/*")]
+    return Leftovers(
+        staged=sum(name.rpartition(".")[0] not in rows.sessions for name in staged),
+        orphans=len(files.keys() - rows.blobs.keys()),
+        sessions=len(rows.sessions),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    blobs: dict[str, tuple[str, int]]  # digest and size, by key
+    beside: dict[str, int]  # sizes of what lies beside the rows, by key
+    sessions: set[str]
+
+    def require(self, files: Mapping[str, int]) -> None:
+        """That each row has its bytes: one of these files, by key, or what lies beside it."""
+        sizes = {**files, **self.beside}
+        wrong = {key: size for key, (_, size) in self.blobs.items() if sizes.get(key) != size}
+        assert not wrong, f"rows without their bytes: {wrong}"
+
+
+def check_rows(data: Path) -> Rows:
+    """Checks the rows against each other."""
     connection = apsw.Connection(str(data / "pierhead.db"), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
-        assert connection.execute("PRAGMA integrity_check").get == "ok"
+        integrity = connection.execute("PRAGMA integrity_check").get
+        assert integrity == "ok", integrity
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
         assert connection.execute(_MISSING_PARTS).fetchall() == []
         assert connection.execute(_HISTORY).fetchall() == []
-        blobs = {str(key): size for key, size in connection.execute("SELECT key, size FROM blobs")}
+        found = connection.execute("SELECT key, digest, size FROM blobs").fetchall()
         contents = dict(connection.execute("SELECT digest, content FROM blob_contents"))
-        sessions = {row[0] for row in connection.execute("SELECT id FROM uploads").fetchall()}
+        sessions = {str(row[0]) for row in connection.execute("SELECT id FROM uploads").fetchall()}
     finally:
         connection.close()
-    files = {str(path.relative_to(data / "blobs")): path.stat().st_size for path in data.glob("blobs/*/*/*")}
-    beside = {f"row:{digest}": len(content) for digest, content in contents.items()}
     false = [digest for digest, content in contents.items() if digest != _digest(digest, content)]
     assert not false, f"contents that are not what their digest says: {false}"
-    wrong = {key: size for key, size in blobs.items() if (files | beside).get(key) != size}
-    assert not wrong, f"rows without their bytes: {wrong}"
-    staged = [path.name for path in data.glob("uploads/*/*")]
-    return Leftovers(
-        staged=sum(name.rpartition(".")[0] not in sessions for name in staged),
-        orphans=len(files.keys() - blobs.keys()),
-        sessions=len(sessions),
+    return Rows(
+        blobs={str(key): (str(digest), int(str(size))) for key, digest, size in found},
+        beside={f"row:{digest}": len(content) for digest, content in contents.items()},
+        sessions=sessions,
     )
 
 

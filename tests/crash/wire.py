@@ -1,6 +1,7 @@
 """One connection of a client that lives through crashes: it opens itself anew, and says when an answer is missing."""
 
 import http.client
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -28,6 +29,8 @@ class Wire:
         self._host = host
         self._seconds = seconds  # without a byte of the answer
         self._connection: http.client.HTTPConnection | None = None
+        self.port = 0  # of this end of the latest connection
+        self.answers = 0  # that came by it
 
     def __enter__(self) -> Self:
         return self
@@ -40,9 +43,15 @@ class Wire:
         if self._connection is None:
             self._connection = http.client.HTTPConnection(self._host, timeout=self._seconds)
         try:
+            if self._connection.sock is None:
+                self._connection.connect()
+                self.answers = 0
             self._connection.request(method, path, body or None, dict(headers or {}))
+            sock: socket.socket = self._connection.sock
+            self.port = sock.getsockname()[1]
             response = self._connection.getresponse()
             answer = Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+            self.answers += 1
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise NoAnswer(f"{method} {path}: {error!r}") from error
