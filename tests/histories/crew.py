@@ -13,12 +13,13 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 from pierhead import backends, places
-from pierhead.blobs.store import BlobStore
+from pierhead.blobs.store import BlobStore, Lists
 from pierhead.errors import BlobMissing, NotInTrash, ProjectUnknown
 from pierhead.metadata.database import Transaction
 from pierhead.moving.side import Side
@@ -164,6 +165,7 @@ class Crew:
         """Bytes that no row names, but those of pushes whose process died before it could write one."""
         dying = Counter(act.asked["digest"] for act in self.acts() if act.what == "push" and act.doubt)
         lost = []
+        assert isinstance(store, Lists)
         async for kept in store.listed():
             digest = await _digest(store, kept.key)
             dying[digest] -= 1
@@ -186,7 +188,7 @@ async def look(side: Side) -> None:
         try:
             reader = await side.store.open(key)
         except BlobMissing:
-            row = await side.database.read(lambda tx, digest=digest: _key(tx, digest))
+            row = await side.database.read(partial(_key, digest=digest))
             assert row != key, f"{digest} is {key}, and there are no such bytes"
         else:
             reader.close()

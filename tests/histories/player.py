@@ -146,7 +146,9 @@ class Client:
         for tag in TAGS:
             await self._whole(stage, repository, tag)
 
-    async def _act(self, what: str, act: Awaitable[Any], *, tell: Callable[[Any], Any] = str, **asked: Any) -> Any:
+    async def _act(
+        self, what: str, act: Awaitable[Any], asked: dict[str, Any], *, tell: Callable[[Any], Any] = str
+    ) -> Any:
         """What came of it: what it gave, or the refusal that it raised."""
         number = self._recorder.begin(what, asked)
         self._perhaps_die(what)
@@ -193,17 +195,19 @@ class Client:
 
     async def _ensure(self, stage: Stage, repository: str, blob: Digest) -> None:
         asked = {"repository": repository, "digest": blob}
-        if not isinstance(await self._act("head", self._hands.head(repository, blob), **asked), PierheadError):
+        if not isinstance(await self._act("head", self._hands.head(repository, blob), asked), PierheadError):
             return
         if self._random.random() < 0.3:
             source = self._random.choice((None, *stage.repositories))
-            if await self._act("mount", self._hands.mount(repository, blob, source), **asked) is True:
+            if await self._act("mount", self._hands.mount(repository, blob, source), asked) is True:
                 return
-        await self._act("push", self._hands.push_blob(repository, self._works(stage).contents[blob]), **asked)
+        await self._act("push", self._hands.push_blob(repository, self._works(stage).contents[blob]), asked)
 
     async def _put(self, repository: str, work: Work, *tags: str) -> None:
         await self._act(
-            "put", self._hands.put(repository, work, *tags), repository=repository, digest=work.digest, tags=tags
+            "put",
+            self._hands.put(repository, work, *tags),
+            {"repository": repository, "digest": work.digest, "tags": tags},
         )
 
     def _tags(self) -> list[str]:
@@ -228,7 +232,7 @@ class Client:
         work = self._works(stage).works[found]
         for blob in work.blobs:
             data = await self._act(
-                "blob", self._hands.blob(repository, blob), tell=len, repository=repository, digest=blob
+                "blob", self._hands.blob(repository, blob), {"repository": repository, "digest": blob}, tell=len
             )
             if isinstance(data, BlobUnknown | BlobMissing):
                 await self._missing(stage, repository, found, blob, since)
@@ -244,9 +248,8 @@ class Client:
         found = await self._act(
             "read",
             self._hands.manifest(repository, reference),
+            {"repository": repository, "reference": reference},
             tell=lambda found: found[0],
-            repository=repository,
-            reference=reference,
         )
         if isinstance(found, PierheadError):
             return None
@@ -266,34 +269,34 @@ class Client:
 
     async def _delete_tag(self, stage: Stage, repository: str) -> None:
         tag = self._random.choice(TAGS)
-        await self._act("delete tag", self._hands.delete_tag(repository, tag), repository=repository, tag=tag)
+        await self._act("delete tag", self._hands.delete_tag(repository, tag), {"repository": repository, "tag": tag})
 
     async def _delete_manifest(self, stage: Stage, repository: str) -> None:
         digest = self._work(stage).digest
         act = self._hands.delete_manifest(repository, digest)
-        await self._act("delete manifest", act, repository=repository, digest=digest)
+        await self._act("delete manifest", act, {"repository": repository, "digest": digest})
 
     async def _delete_blob(self, stage: Stage, repository: str) -> None:
         digest = self._random.choice(list(self._works(stage).contents))
         act = self._hands.delete_blob(repository, digest)
-        await self._act("delete blob", act, repository=repository, digest=digest)
+        await self._act("delete blob", act, {"repository": repository, "digest": digest})
 
     async def _delete_repository(self, stage: Stage, repository: str) -> None:
         act = self._hands.registry.trash.delete_repository(RepositoryName(repository), actor=ACTOR)
-        await self._act("delete repository", act, repository=repository)
+        await self._act("delete repository", act, {"repository": repository})
 
     async def _delete_project(self, stage: Stage, repository: str) -> None:
         act = self._hands.registry.trash.delete_project(stage.project, actor=ACTOR)
-        await self._act("delete project", act, repository=repository, project=stage.project)
+        await self._act("delete project", act, {"repository": repository, "project": stage.project})
 
     # The ways back, and the end
 
     async def _restore(self, stage: Stage, repository: str) -> None:
         """Something of the trash, and looks at once whether it is whole."""
-        entry = await self._entry(stage, repository)
-        if entry is None:
+        listed = await self._entry(stage, repository)
+        if listed is None:
             return
-        restoring, name, entry = self._hands.registry.trash.restoring, RepositoryName(repository), entry.entry
+        restoring, name, entry = self._hands.registry.trash.restoring, RepositoryName(repository), listed.entry
         asked = {"repository": repository, "kind": entry.kind, "digest": entry.digest, "tag": entry.tag}
         why: dict[str, Any] = {"reason": None, "actor": ACTOR}
         act: Awaitable[Restored]
@@ -305,7 +308,7 @@ class Client:
             act = restoring.repository(name, as_name=None, **why)
         else:
             act = restoring.project(stage.project, **why)
-        told = await self._act("restore", act, tell=lambda told: [told.manifests, told.tags], **asked)
+        told = await self._act("restore", act, asked, tell=lambda told: [told.manifests, told.tags])
         if not isinstance(told, PierheadError):
             for digest in told.manifests:
                 await self._whole(stage, repository, digest)
@@ -316,7 +319,7 @@ class Client:
             RepositoryName(repository), TagName(tag), digest, reason="so", actor=ACTOR
         )
         asked = {"repository": repository, "tag": tag, "digest": digest}
-        told = await self._act("rollback", act, tell=lambda told: told.manifests, **asked)
+        told = await self._act("rollback", act, asked, tell=lambda told: told.manifests)
         if not isinstance(told, PierheadError):
             await self._whole(stage, repository, digest)
 
@@ -329,13 +332,13 @@ class Client:
         entry = await self._entry(stage, repository)
         if entry is not None:
             act = self._hands.registry.trash.purge(entry.entry.id, actor=ACTOR)
-            await self._act("purge", act, entry=entry.entry.id)
+            await self._act("purge", act, {"entry": entry.entry.id})
 
     async def _purge_due(self, stage: Stage, repository: str) -> None:
-        await self._act("purge due", self._hands.registry.trash.purge_due())
+        await self._act("purge due", self._hands.registry.trash.purge_due(), {})
 
     async def _collect(self, stage: Stage, repository: str) -> None:
-        await self._act("collect", collect(self._hands.registry.collector))
+        await self._act("collect", collect(self._hands.registry.collector), {})
 
 
 async def collect(collector: Collector) -> None:

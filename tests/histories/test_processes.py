@@ -82,7 +82,6 @@ def test_what_was_acknowledged_is_whole_whoever_deletes_collects_and_dies(
             error.add_note(f"PIERHEAD_HISTORIES_SEED={seed}, what was done is in {folder}")
             raise
         acts = looked.total()
-        print(*sorted(looked.items()), sep="\n")
         announce(
             f"processes on {kind}: seed {seed}, {AT_ONCE} histories, {acts} acts, {crew.deaths} killed,"
             f" {looked['put, within the lease']} manifests within the lease, {time.monotonic() - began:.0f} s"

@@ -83,5 +83,4 @@ def test_the_rules_do_what_their_model_does(kind: str, world: World, announce: C
             phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
         ),
     )
-    print(*sorted(Here.did.items()), sep="\n")
     announce(f"rules on {kind}: {histories} histories, {Here.did.total()} acts")
