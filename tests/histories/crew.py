@@ -36,7 +36,14 @@ DECIDED_SECONDS = 5.0  # after a death, what the process was at is done or will 
 JOIN_SECONDS = 60
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.histories.player"])
+_context.set_forkserver_preload(
+    [
+        "tests.histories.player",
+        "pierhead.metadata.postgresql.database",
+        "pierhead.blobs.objects.store",
+        "pierhead.blobs.objects.s3",
+    ]
+)
 
 
 @dataclass(slots=True)
@@ -125,9 +132,8 @@ class Crew:
     async def look_at_all(self) -> None:
         """Everything that can be seen now, as somebody reads it who comes last."""
         async with places.registry(self.settings) as registry:
-            works = {stage.number: stage.works for stage in self.stages}
             part = Part(self.settings, self.folder, 0, "", (), 0, mortal=False, environment={})
-            client = Client(Hands(registry), Recorder(self.folder / "last"), random.Random(0), part, self.stages, works)
+            client = Client(Hands(registry), Recorder(self.folder / "last"), random.Random(0), part, self.stages)
             for stage in self.stages:
                 for repository in stage.repositories:
                     await client.look_at_all(stage, repository)

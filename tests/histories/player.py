@@ -82,10 +82,9 @@ async def _play(part: Part) -> None:
     async with places.registry(part.settings) as registry:
         recorder = Recorder(part.folder / f"{part.number:06}")
         stages = [Stage(number) for number in part.stages]
-        works = {stage.number: stage.works for stage in stages}
         marks = asyncio.create_task(registry.marks.run())
         clients = [
-            Client(Hands(registry), recorder, random.Random(f"{part.seed} {number}"), part, stages, works)
+            Client(Hands(registry), recorder, random.Random(f"{part.seed} {number}"), part, stages)
             for number in range(CLIENTS)
         ]
         await asyncio.gather(*(client.work() for client in clients))
@@ -107,14 +106,13 @@ class Client:
         chance: random.Random,
         part: Part,
         stages: list[Stage],
-        works: dict[int, Catalogue],
     ) -> None:
         self._hands = hands
         self._recorder = recorder
         self._random = chance
         self._part = part
         self._stages = stages
-        self._catalogues = works
+        self._catalogues = {stage.number: stage.works for stage in stages}
         self._lease = part.settings.uploads.lease_seconds
         self._doings: list[tuple[Callable[[Stage, str], Awaitable[None]], int, bool]] = [
             (self._push, 10, True),

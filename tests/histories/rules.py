@@ -59,6 +59,7 @@ class Rules(RuleBasedStateMachine):
             grace=int(chosen.collection.grace_hours * HOUR),
         )
 
+        self.steps = 0
         self.pointed: list[tuple[str, str, Digest]] = []  # where tags pointed ever
 
     @initialize(works=st.lists(works, min_size=2, max_size=4), names=st.lists(repositories, min_size=4, max_size=4))
@@ -347,7 +348,7 @@ class Rules(RuleBasedStateMachine):
 
     @rule(node=nodes, place=places, parts=st.booleans(), back=st.booleans())
     def delete_with_parts(self, node: int, place: int, parts: bool, back: bool) -> None:
-        """Its blobs too, where nothing else needs them; and perhaps all of it comes back, whoever collected meanwhile."""
+        """Its blobs too, where nothing else needs them; perhaps all of it comes back, whoever collected meanwhile."""
         name, digest = self._live(place)
         blobs = [blob for one in WORKS.belonging(digest) for blob in WORKS.works[one].blobs]
         act = self.at(node).delete_manifest(name, digest)
@@ -430,6 +431,9 @@ class Rules(RuleBasedStateMachine):
 
     @invariant()
     def what_is_seen_is_what_the_model_says(self) -> None:
+        self.steps += 1
+        if self.steps % self.world.look_every:
+            return
         for name, seen in self.world.run(_seen(self.at(0))).items():
             repository = self.model.known(name)
             assert seen.tags == (repository.tags if repository else None), name

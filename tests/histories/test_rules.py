@@ -23,7 +23,7 @@ from tests.histories.world import Still, World, opened, settings
 from tests.servers.postgresql import Cluster, sql
 
 SOAK = "1" in (os.environ.get("PIERHEAD_SOAK"), os.environ.get("SOAK"))
-HISTORIES = {"sqlite": 150, "postgresql": 50}
+HISTORIES = {"sqlite": 150, "postgresql": 30}
 STEPS = 30
 CLOCK = """
 CREATE TABLE still (now BIGINT NOT NULL);

@@ -96,6 +96,11 @@ class World:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.loop.run_until_complete(work)
 
+    @property
+    def look_every(self) -> int:
+        """So many steps: to read everything costs a hundred questions, each of which is a round trip elsewhere."""
+        return 1 if self.place.kind == "sqlite" else 4
+
     async def tell_time(self) -> None:
         """To a database that has no other way of knowing; SQLite asks this process."""
         if self.place.kind != "sqlite":
