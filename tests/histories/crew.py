@@ -158,8 +158,8 @@ class Crew:
                 for listed in page:
                     with suppress(NotInTrash):  # gone with what it pointed to
                         await registry.trash.purge(listed.entry.id, actor=ACTOR)
-            # Until the last lease is over, of which twice as much is granted as is promised.
-            await asyncio.sleep(2 * self.settings.uploads.lease_seconds + 0.1)
+            # Until the last lease is over.
+            await asyncio.sleep(player.GRANTED * self.settings.uploads.lease_seconds + 0.1)
             await player.collect(registry.collector)
             if registry.copies:
                 while await registry.copies.pay():

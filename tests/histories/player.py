@@ -30,6 +30,7 @@ from tests.histories.works import Catalogue, Work, catalogue
 TAGS = ("t0", "t1", "t2")
 CONTENTS = 5
 CLIENTS = 5  # of a process
+GRANTED = 2  # times as long as promised a lease lasts
 DYING = 0.01  # of the acts that may be cut short
 DEATH_SECONDS = 0.02  # after their begin, at most
 
@@ -116,6 +117,7 @@ class Client:
         self._lease = part.settings.uploads.lease_seconds
         self._doings: list[tuple[Callable[[Stage, str], Awaitable[None]], int, bool]] = [
             (self._push, 10, True),
+            (self._push_late, 3, True),
             (self._retag, 3, True),
             (self._pull, 8, True),
             (self._delete_tag, 2, True),
@@ -123,6 +125,7 @@ class Client:
             (self._delete_blob, 2, False),
             (self._delete_repository, 1, False),
             (self._delete_project, 1, False),
+            (self._delete_with_parts, 4, False),
             (self._restore, 4, True),
             (self._roll_back, 1, True),
             (self._purge, 5, True),
@@ -201,6 +204,14 @@ class Client:
                 return
         await self._act("push", self._hands.push_blob(repository, self._works(stage).contents[blob]), asked)
 
+    async def _push_late(self, stage: Stage, repository: str) -> None:
+        """At the moment at which somebody collects what no lease keeps any more: one of the two comes first."""
+        work = self._work(stage)
+        for blob in work.blobs:
+            await self._ensure(stage, repository, blob)
+        await asyncio.sleep(GRANTED * self._lease + self._random.uniform(0, 0.05))
+        await asyncio.gather(self._put(repository, work), self._collect(stage, repository))
+
     async def _put(self, repository: str, work: Work, *tags: str) -> None:
         await self._act(
             "put",
@@ -278,6 +289,25 @@ class Client:
         digest = self._random.choice(list(self._works(stage).contents))
         act = self._hands.delete_blob(repository, digest)
         await self._act("delete blob", act, {"repository": repository, "digest": digest})
+
+    async def _delete_with_parts(self, stage: Stage, repository: str) -> None:
+        """A manifest and its blobs; then it comes back, with those that nobody collects while it is in the trash."""
+        work = self._work(stage)
+        asked = {"repository": repository, "digest": work.digest}
+        act: Awaitable[Any] = self._hands.delete_manifest(repository, work.digest)
+        if isinstance(await self._act("delete manifest", act, asked), PierheadError):
+            return
+        for blob in work.blobs:
+            act = self._hands.delete_blob(repository, blob)
+            await self._act("delete blob", act, {"repository": repository, "digest": blob})
+        await self._collect(stage, repository)
+        restoring = self._hands.registry.trash.restoring
+        act = restoring.manifest(RepositoryName(repository), work.digest, reason=None, actor=ACTOR)
+        asked = {"repository": repository, "kind": "manifest", "digest": work.digest}
+        if not isinstance(
+            await self._act("restore", act, asked, tell=lambda told: [told.manifests, told.tags]), PierheadError
+        ):
+            await self._whole(stage, repository, work.digest)
 
     async def _delete_repository(self, stage: Stage, repository: str) -> None:
         act = self._hands.registry.trash.delete_repository(RepositoryName(repository), actor=ACTOR)

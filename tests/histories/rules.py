@@ -26,6 +26,7 @@ T = TypeVar("T")
 REPOSITORIES = ("one/a", "one/b", "two/c")
 WORKS = catalogue("rules")
 IMAGES = [work for work in WORKS.works.values() if not work.children]
+INDEXES = [work for work in WORKS.works.values() if work.children]
 TAGS = ("t0", "t1", "t2")
 
 repositories = st.sampled_from(REPOSITORIES)
@@ -361,6 +362,19 @@ class Rules(RuleBasedStateMachine):
             self._restore(node, name, digest)
         else:
             self.purge(node, 0)
+
+    @rule(node=nodes, name=repositories, work=st.sampled_from(INDEXES), purged=st.booleans())
+    def delete_index_then_child(self, node: int, name: str, work: Work, purged: bool) -> None:
+        """A child that a tag had kept goes by itself, and is needed by what went before it."""
+        child = work.children[0]
+        self.push_all(node, name, work, ())
+        self._put(node, name, WORKS.works[child], ("t2",))
+        for digest in (work.digest, child):
+            act = self.at(node).delete_manifest(name, digest)
+            self.both(partial(self.model.delete_manifest, name, digest), act)
+        if purged:
+            self.purge(node, 0)
+        self._restore(node, name, work.digest)
 
     @rule(node=nodes, early=st.sampled_from((1, 61, 100)), name=repositories, work=works)
     def look_and_push(self, node: int, early: int, name: str, work: Work) -> None:
