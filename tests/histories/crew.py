@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pierhead import backends, places
-from pierhead.blobs.store import BlobStore, Lists
+from pierhead.blobs.store import BlobStore, Lists, MarksDigests
 from pierhead.errors import BlobMissing, NotInTrash, ProjectUnknown
 from pierhead.metadata.database import Transaction
 from pierhead.moving.side import Side
@@ -177,6 +177,8 @@ class Crew:
             dying[digest] -= 1
             if dying[digest] < 0:
                 lost.append(f"{kept.key}: {digest}")
+        if isinstance(store, MarksDigests):
+            lost += [f"a mark: {mark.key}: {mark.digest}" async for mark in store.marks()]
         return lost
 
 
