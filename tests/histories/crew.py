@@ -13,12 +13,13 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 from pierhead import backends, places
-from pierhead.blobs.store import BlobStore
+from pierhead.blobs.store import BlobStore, Lists, MarksDigests
 from pierhead.errors import BlobMissing, NotInTrash, ProjectUnknown
 from pierhead.metadata.database import Transaction
 from pierhead.moving.side import Side
@@ -35,7 +36,14 @@ DECIDED_SECONDS = 5.0  # after a death, what the process was at is done or will 
 JOIN_SECONDS = 60
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.histories.player"])
+_context.set_forkserver_preload(
+    [
+        "tests.histories.player",
+        "pierhead.metadata.postgresql.database",
+        "pierhead.blobs.objects.store",
+        "pierhead.blobs.objects.s3",
+    ]
+)
 
 
 @dataclass(slots=True)
@@ -124,9 +132,8 @@ class Crew:
     async def look_at_all(self) -> None:
         """Everything that can be seen now, as somebody reads it who comes last."""
         async with places.registry(self.settings) as registry:
-            works = {stage.number: stage.works for stage in self.stages}
             part = Part(self.settings, self.folder, 0, "", (), 0, mortal=False, environment={})
-            client = Client(Hands(registry), Recorder(self.folder / "last"), random.Random(0), part, self.stages, works)
+            client = Client(Hands(registry), Recorder(self.folder / "last"), random.Random(0), part, self.stages)
             for stage in self.stages:
                 for repository in stage.repositories:
                     await client.look_at_all(stage, repository)
@@ -151,8 +158,8 @@ class Crew:
                 for listed in page:
                     with suppress(NotInTrash):  # gone with what it pointed to
                         await registry.trash.purge(listed.entry.id, actor=ACTOR)
-            # Until the last lease is over, of which twice as much is granted as is promised.
-            await asyncio.sleep(2 * self.settings.uploads.lease_seconds + 0.1)
+            # Until the last lease is over.
+            await asyncio.sleep(player.GRANTED * self.settings.uploads.lease_seconds + 0.1)
             await player.collect(registry.collector)
             if registry.copies:
                 while await registry.copies.pay():
@@ -164,11 +171,14 @@ class Crew:
         """Bytes that no row names, but those of pushes whose process died before it could write one."""
         dying = Counter(act.asked["digest"] for act in self.acts() if act.what == "push" and act.doubt)
         lost = []
+        assert isinstance(store, Lists)
         async for kept in store.listed():
             digest = await _digest(store, kept.key)
             dying[digest] -= 1
             if dying[digest] < 0:
                 lost.append(f"{kept.key}: {digest}")
+        if isinstance(store, MarksDigests):
+            lost += [f"a mark: {mark.key}: {mark.digest}" async for mark in store.marks()]
         return lost
 
 
@@ -186,7 +196,7 @@ async def look(side: Side) -> None:
         try:
             reader = await side.store.open(key)
         except BlobMissing:
-            row = await side.database.read(lambda tx, digest=digest: _key(tx, digest))
+            row = await side.database.read(partial(_key, digest=digest))
             assert row != key, f"{digest} is {key}, and there are no such bytes"
         else:
             reader.close()

@@ -1,4 +1,4 @@
-"""What a client or an operator does to a registry, asked of the layer that decides. Refusals come as they are raised."""
+"""What a client or an operator does to a registry, asked of the layer that decides. Refusals are raised."""
 
 from dataclasses import dataclass
 

@@ -122,10 +122,9 @@ class Judge:
                 for tag in self._tags():
                     yield ("tag", act.repository, tag), None, False
             case "delete repository":
-                yield from self._everything(act.repository, None, certain=True)
+                yield from self._everything(act.repository, value=None, certain=True)
             case "delete project":
-                for repository in self.stage.repositories:
-                    yield from self._everything(repository, None, certain=True)
+                yield from self._everything(*self.stage.repositories, value=None, certain=True)
             case "restore" | "rollback":
                 yield from self._restored(act)
 
@@ -141,16 +140,16 @@ class Judge:
         everywhere = asked.get("kind") in ("repository", "project")
         for repository in self.stage.repositories if everywhere else (act.repository,):
             if everywhere or act.doubt:
-                yield from self._everything(repository, THERE, certain=False)
+                yield from self._everything(repository, value=THERE, certain=False)
             for tag in self._tags():
                 for digest in self.works.works:
                     yield ("tag", repository, tag), digest, False
 
-    def _everything(self, repository: str, value: Value, *, certain: bool) -> Iterator[tuple[Key, Value, bool]]:
-        for digest in self.works.works:
-            yield ("manifest", repository, digest), value, certain
-        if value is None:
-            for tag in self._tags():
+    def _everything(self, *repositories: str, value: Value, certain: bool) -> Iterator[tuple[Key, Value, bool]]:
+        for repository in repositories:
+            for digest in self.works.works:
+                yield ("manifest", repository, digest), value, certain
+            for tag in self._tags() if value is None else ():
                 yield ("tag", repository, tag), None, certain
 
     def _tags(self) -> list[str]:
@@ -182,7 +181,8 @@ class Judge:
             since, asked = act.asked["since"], act.asked
             erasing = list(self._erasing(act.repository))
             if not any(one.touches(asked["digest"], since, act.end) for one in erasing):
-                yield f"{act.repository}@{asked['digest']} was there in {since:.3f}-{act.end:.3f}, its {asked['part']} was not"
+                whole = f"{act.repository}@{asked['digest']} was there in {since:.3f}-{act.end:.3f}"
+                yield f"{whole}, its {asked['part']} was not"
 
     def _erasing(self, repository: str | None = None, *, blobs: bool = False) -> Iterator[Erasing]:
         """Of manifests, or of blobs."""

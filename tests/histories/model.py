@@ -229,7 +229,7 @@ class Model:
 
     def pin(self, name: str, tag: str | None, digest: Digest) -> None:
         repository = self.find(name)
-        if tag and tag not in repository.tags or not tag and digest not in repository.live:
+        if (tag and tag not in repository.tags) or (not tag and digest not in repository.live):
             raise Refused("ManifestUnknown")
         if tag:
             repository.pinned_tags.add(tag)

@@ -30,6 +30,7 @@ from tests.histories.works import Catalogue, Work, catalogue
 TAGS = ("t0", "t1", "t2")
 CONTENTS = 5
 CLIENTS = 5  # of a process
+GRANTED = 2  # times as long as promised a lease lasts
 DYING = 0.01  # of the acts that may be cut short
 DEATH_SECONDS = 0.02  # after their begin, at most
 
@@ -82,10 +83,9 @@ async def _play(part: Part) -> None:
     async with places.registry(part.settings) as registry:
         recorder = Recorder(part.folder / f"{part.number:06}")
         stages = [Stage(number) for number in part.stages]
-        works = {stage.number: stage.works for stage in stages}
         marks = asyncio.create_task(registry.marks.run())
         clients = [
-            Client(Hands(registry), recorder, random.Random(f"{part.seed} {number}"), part, stages, works)
+            Client(Hands(registry), recorder, random.Random(f"{part.seed} {number}"), part, stages)
             for number in range(CLIENTS)
         ]
         await asyncio.gather(*(client.work() for client in clients))
@@ -107,17 +107,17 @@ class Client:
         chance: random.Random,
         part: Part,
         stages: list[Stage],
-        works: dict[int, Catalogue],
     ) -> None:
         self._hands = hands
         self._recorder = recorder
         self._random = chance
         self._part = part
         self._stages = stages
-        self._catalogues = works
+        self._catalogues = {stage.number: stage.works for stage in stages}
         self._lease = part.settings.uploads.lease_seconds
         self._doings: list[tuple[Callable[[Stage, str], Awaitable[None]], int, bool]] = [
             (self._push, 10, True),
+            (self._push_late, 3, True),
             (self._retag, 3, True),
             (self._pull, 8, True),
             (self._delete_tag, 2, True),
@@ -125,6 +125,7 @@ class Client:
             (self._delete_blob, 2, False),
             (self._delete_repository, 1, False),
             (self._delete_project, 1, False),
+            (self._delete_with_parts, 4, False),
             (self._restore, 4, True),
             (self._roll_back, 1, True),
             (self._purge, 5, True),
@@ -146,7 +147,9 @@ class Client:
         for tag in TAGS:
             await self._whole(stage, repository, tag)
 
-    async def _act(self, what: str, act: Awaitable[Any], *, tell: Callable[[Any], Any] = str, **asked: Any) -> Any:
+    async def _act(
+        self, what: str, act: Awaitable[Any], asked: dict[str, Any], *, tell: Callable[[Any], Any] = str
+    ) -> Any:
         """What came of it: what it gave, or the refusal that it raised."""
         number = self._recorder.begin(what, asked)
         self._perhaps_die(what)
@@ -193,17 +196,27 @@ class Client:
 
     async def _ensure(self, stage: Stage, repository: str, blob: Digest) -> None:
         asked = {"repository": repository, "digest": blob}
-        if not isinstance(await self._act("head", self._hands.head(repository, blob), **asked), PierheadError):
+        if not isinstance(await self._act("head", self._hands.head(repository, blob), asked), PierheadError):
             return
         if self._random.random() < 0.3:
             source = self._random.choice((None, *stage.repositories))
-            if await self._act("mount", self._hands.mount(repository, blob, source), **asked) is True:
+            if await self._act("mount", self._hands.mount(repository, blob, source), asked) is True:
                 return
-        await self._act("push", self._hands.push_blob(repository, self._works(stage).contents[blob]), **asked)
+        await self._act("push", self._hands.push_blob(repository, self._works(stage).contents[blob]), asked)
+
+    async def _push_late(self, stage: Stage, repository: str) -> None:
+        """At the moment at which somebody collects what no lease keeps any more: one of the two comes first."""
+        work = self._work(stage)
+        for blob in work.blobs:
+            await self._ensure(stage, repository, blob)
+        await asyncio.sleep(GRANTED * self._lease + self._random.uniform(0, 0.05))
+        await asyncio.gather(self._put(repository, work), self._collect(stage, repository))
 
     async def _put(self, repository: str, work: Work, *tags: str) -> None:
         await self._act(
-            "put", self._hands.put(repository, work, *tags), repository=repository, digest=work.digest, tags=tags
+            "put",
+            self._hands.put(repository, work, *tags),
+            {"repository": repository, "digest": work.digest, "tags": tags},
         )
 
     def _tags(self) -> list[str]:
@@ -228,7 +241,7 @@ class Client:
         work = self._works(stage).works[found]
         for blob in work.blobs:
             data = await self._act(
-                "blob", self._hands.blob(repository, blob), tell=len, repository=repository, digest=blob
+                "blob", self._hands.blob(repository, blob), {"repository": repository, "digest": blob}, tell=len
             )
             if isinstance(data, BlobUnknown | BlobMissing):
                 await self._missing(stage, repository, found, blob, since)
@@ -244,9 +257,8 @@ class Client:
         found = await self._act(
             "read",
             self._hands.manifest(repository, reference),
+            {"repository": repository, "reference": reference},
             tell=lambda found: found[0],
-            repository=repository,
-            reference=reference,
         )
         if isinstance(found, PierheadError):
             return None
@@ -266,34 +278,53 @@ class Client:
 
     async def _delete_tag(self, stage: Stage, repository: str) -> None:
         tag = self._random.choice(TAGS)
-        await self._act("delete tag", self._hands.delete_tag(repository, tag), repository=repository, tag=tag)
+        await self._act("delete tag", self._hands.delete_tag(repository, tag), {"repository": repository, "tag": tag})
 
     async def _delete_manifest(self, stage: Stage, repository: str) -> None:
         digest = self._work(stage).digest
         act = self._hands.delete_manifest(repository, digest)
-        await self._act("delete manifest", act, repository=repository, digest=digest)
+        await self._act("delete manifest", act, {"repository": repository, "digest": digest})
 
     async def _delete_blob(self, stage: Stage, repository: str) -> None:
         digest = self._random.choice(list(self._works(stage).contents))
         act = self._hands.delete_blob(repository, digest)
-        await self._act("delete blob", act, repository=repository, digest=digest)
+        await self._act("delete blob", act, {"repository": repository, "digest": digest})
+
+    async def _delete_with_parts(self, stage: Stage, repository: str) -> None:
+        """A manifest and its blobs; then it comes back, with those that nobody collects while it is in the trash."""
+        work = self._work(stage)
+        asked = {"repository": repository, "digest": work.digest}
+        act: Awaitable[Any] = self._hands.delete_manifest(repository, work.digest)
+        if isinstance(await self._act("delete manifest", act, asked), PierheadError):
+            return
+        for blob in work.blobs:
+            act = self._hands.delete_blob(repository, blob)
+            await self._act("delete blob", act, {"repository": repository, "digest": blob})
+        await self._collect(stage, repository)
+        restoring = self._hands.registry.trash.restoring
+        act = restoring.manifest(RepositoryName(repository), work.digest, reason=None, actor=ACTOR)
+        asked = {"repository": repository, "kind": "manifest", "digest": work.digest}
+        if not isinstance(
+            await self._act("restore", act, asked, tell=lambda told: [told.manifests, told.tags]), PierheadError
+        ):
+            await self._whole(stage, repository, work.digest)
 
     async def _delete_repository(self, stage: Stage, repository: str) -> None:
         act = self._hands.registry.trash.delete_repository(RepositoryName(repository), actor=ACTOR)
-        await self._act("delete repository", act, repository=repository)
+        await self._act("delete repository", act, {"repository": repository})
 
     async def _delete_project(self, stage: Stage, repository: str) -> None:
         act = self._hands.registry.trash.delete_project(stage.project, actor=ACTOR)
-        await self._act("delete project", act, repository=repository, project=stage.project)
+        await self._act("delete project", act, {"repository": repository, "project": stage.project})
 
     # The ways back, and the end
 
     async def _restore(self, stage: Stage, repository: str) -> None:
         """Something of the trash, and looks at once whether it is whole."""
-        entry = await self._entry(stage, repository)
-        if entry is None:
+        listed = await self._entry(stage, repository)
+        if listed is None:
             return
-        restoring, name, entry = self._hands.registry.trash.restoring, RepositoryName(repository), entry.entry
+        restoring, name, entry = self._hands.registry.trash.restoring, RepositoryName(repository), listed.entry
         asked = {"repository": repository, "kind": entry.kind, "digest": entry.digest, "tag": entry.tag}
         why: dict[str, Any] = {"reason": None, "actor": ACTOR}
         act: Awaitable[Restored]
@@ -305,7 +336,7 @@ class Client:
             act = restoring.repository(name, as_name=None, **why)
         else:
             act = restoring.project(stage.project, **why)
-        told = await self._act("restore", act, tell=lambda told: [told.manifests, told.tags], **asked)
+        told = await self._act("restore", act, asked, tell=lambda told: [told.manifests, told.tags])
         if not isinstance(told, PierheadError):
             for digest in told.manifests:
                 await self._whole(stage, repository, digest)
@@ -316,7 +347,7 @@ class Client:
             RepositoryName(repository), TagName(tag), digest, reason="so", actor=ACTOR
         )
         asked = {"repository": repository, "tag": tag, "digest": digest}
-        told = await self._act("rollback", act, tell=lambda told: told.manifests, **asked)
+        told = await self._act("rollback", act, asked, tell=lambda told: told.manifests)
         if not isinstance(told, PierheadError):
             await self._whole(stage, repository, digest)
 
@@ -329,13 +360,13 @@ class Client:
         entry = await self._entry(stage, repository)
         if entry is not None:
             act = self._hands.registry.trash.purge(entry.entry.id, actor=ACTOR)
-            await self._act("purge", act, entry=entry.entry.id)
+            await self._act("purge", act, {"entry": entry.entry.id})
 
     async def _purge_due(self, stage: Stage, repository: str) -> None:
-        await self._act("purge due", self._hands.registry.trash.purge_due())
+        await self._act("purge due", self._hands.registry.trash.purge_due(), {})
 
     async def _collect(self, stage: Stage, repository: str) -> None:
-        await self._act("collect", collect(self._hands.registry.collector))
+        await self._act("collect", collect(self._hands.registry.collector), {})
 
 
 async def collect(collector: Collector) -> None:

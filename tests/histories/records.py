@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(slots=True)
 class Act:
-    """`answer` is "done", the name of a refusal, or None where the process died first; `death` is when, at the latest."""
+    """`answer` is "done", the name of a refusal, or None where the process died; `end` is then later than that."""
 
     what: str
     asked: dict[str, Any]

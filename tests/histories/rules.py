@@ -26,12 +26,12 @@ T = TypeVar("T")
 REPOSITORIES = ("one/a", "one/b", "two/c")
 WORKS = catalogue("rules")
 IMAGES = [work for work in WORKS.works.values() if not work.children]
+INDEXES = [work for work in WORKS.works.values() if work.children]
 TAGS = ("t0", "t1", "t2")
 
 repositories = st.sampled_from(REPOSITORIES)
 contents = st.sampled_from(list(WORKS.contents.values()))
 works = st.sampled_from(list(WORKS.works.values()))
-projects = st.sampled_from(("one", "two"))
 tags = st.sampled_from(TAGS)
 tag_sets = st.sampled_from([(), (), ("t0",), ("t1",), ("t2",), ("t0", "t1")])
 nodes = st.sampled_from((0, 1))
@@ -60,9 +60,10 @@ class Rules(RuleBasedStateMachine):
             grace=int(chosen.collection.grace_hours * HOUR),
         )
 
+        self.steps = 0
         self.pointed: list[tuple[str, str, Digest]] = []  # where tags pointed ever
 
-    @initialize(works=st.lists(works, min_size=1, max_size=4), names=st.lists(repositories, min_size=4, max_size=4))
+    @initialize(works=st.lists(works, min_size=2, max_size=4), names=st.lists(repositories, min_size=4, max_size=4))
     def begin(self, works: list[Work], names: list[str]) -> None:
         for work, name in zip(works, names, strict=False):
             self.push_all(0, name, work, ("t0",))
@@ -74,7 +75,7 @@ class Rules(RuleBasedStateMachine):
         except Refused as refused:
             foreseen = refused.name
         happened = self.world.run(outcome(act))
-        self.did[f"{act.__qualname__}: {happened}"] += 1
+        self.did[f"{_name(act)}: {happened}"] += 1
         self._number()
         assert happened == foreseen, f"the model says {foreseen}, the registry {happened}"
         return foreseen == "done"
@@ -82,15 +83,14 @@ class Rules(RuleBasedStateMachine):
     def told(self, act: Coroutine[Any, Any, Any]) -> Any:
         """What it gives, or the name of the refusal."""
         given = self.world.run(_given(act))
-        self.did[f"{act.__qualname__}: {given if isinstance(given, str) else 'done'}"] += 1
+        self.did[f"{_name(act)}: {given if isinstance(given, str) else 'done'}"] += 1
         return given
 
     def _number(self) -> None:
         """Tells repositories that were just made apart from others of their name."""
         for repository in self.model.repositories:
             if not repository.number:
-                ask = "SELECT id FROM repositories WHERE name = :name"
-                repository.number = self.read(lambda tx, name=repository.name: tx.fetch_one(ask, name=name))[0]
+                repository.number = self.read(partial(_number, name=repository.name))
 
     def read(self, ask: Callable[[Transaction], Coroutine[Any, Any, Any]]) -> Any:
         return self.world.run(_read(self.world, ask))
@@ -125,7 +125,7 @@ class Rules(RuleBasedStateMachine):
     def push_all(self, node: int, name: str, work: Work, names: tuple[str, ...]) -> None:
         """As a client does: what is missing first."""
         for blob in work.blobs:
-            if self._refused(lambda blob=blob: self.model.head(name, blob), self.at(node).head(name, blob)):
+            if self._refused(partial(self.model.head, name, blob), self.at(node).head(name, blob)):
                 self.push_blob(node, name, WORKS.contents[blob])
         for child in work.children:
             self.push_all(node, name, WORKS.works[child], ())
@@ -157,26 +157,30 @@ class Rules(RuleBasedStateMachine):
         name, digest = pick(place, held, ("one/a", content.digest))
         self.both(lambda: self.model.delete_blob(name, digest), self.at(node).delete_blob(name, digest))
 
-    @rule(node=nodes, place=places)
-    def delete_repository(self, node: int, place: int) -> None:
+    @rule(node=nodes, place=places, whole=st.booleans())
+    def delete_repository(self, node: int, place: int, whole: bool) -> None:
+        if whole:
+            self.delete_project(node, ("one", "two")[place % 2])
+            return
         name = pick(place, [one.name for one in self.model.here], "one/a")
         trash = self.at(node).registry.trash
         act = trash.delete_repository(RepositoryName(name), actor=ACTOR)
         self.both(lambda: self.model.delete_repository(name), act)
 
-    @rule(node=nodes, name=projects)
     def delete_project(self, node: int, name: str) -> None:
         act = self.at(node).registry.trash.delete_project(name, actor=ACTOR)
         self.both(lambda: self.model.delete_project(name), act)
 
-    @rule(node=nodes, place=places, tag=st.none() | tags)
-    def pin(self, node: int, place: int, tag: str | None) -> None:
+    @rule(node=nodes, place=places, tag=st.none() | tags, off=st.booleans())
+    def pin(self, node: int, place: int, tag: str | None, off: bool) -> None:
+        if off:
+            self.unpin(node, place)
+            return
         name, digest = self._live(place)
         target = TagName(tag) if tag else digest
         act = self.at(node).registry.pins.add(RepositoryName(name), target, reason="so", actor=ACTOR)
         self.both(lambda: self.model.pin(name, tag, digest), act)
 
-    @rule(node=nodes, place=places)
     def unpin(self, node: int, place: int) -> None:
         pinned: list[tuple[str, str | None, Digest]]
         pinned = [(one.name, tag, Digest()) for one in self.model.here for tag in sorted(one.pinned_tags)]
@@ -209,9 +213,9 @@ class Rules(RuleBasedStateMachine):
         wanted = RepositoryName(name)
         entry = self.world.run(self.at(node).registry.trash.found(wanted, target))
         if isinstance(target, TagName):
-            told = self.told((restoring.tag(wanted, target, reason=None, actor=ACTOR)))
+            told = self.told(restoring.tag(wanted, target, reason=None, actor=ACTOR))
         else:
-            told = self.told((restoring.manifest(wanted, target, reason=None, actor=ACTOR)))
+            told = self.told(restoring.manifest(wanted, target, reason=None, actor=ACTOR))
         if isinstance(told, str):
             exists = repository is not None and target in repository.tags
             assert exists or entry is None or repository is None, told
@@ -254,21 +258,23 @@ class Rules(RuleBasedStateMachine):
         assert set(attached.items()) >= {*(repository.tags | {tag: digest}).items()}
         self.model.bring_back(repository, told.manifests, attached)
 
-    @rule(node=nodes, place=places)
-    def restore_repository(self, node: int, place: int) -> None:
+    @rule(node=nodes, place=places, whole=st.booleans())
+    def restore_repository(self, node: int, place: int, whole: bool) -> None:
+        if whole:
+            self.restore_project(node, ("one", "two")[place % 2])
+            return
         name = pick(place, [one.name for one in self.model.repositories if not one.here], "one/a")
         restoring, before = self.at(node).registry.trash.restoring, self.read(_trash)
         act = restoring.repository(RepositoryName(name), as_name=None, reason=None, actor=ACTOR)
-        told = self.told((act))
+        told = self.told(act)
         if not isinstance(told, str):
             self._shown(before)
         else:
             self._justified(told, before, name, "repository")
 
-    @rule(node=nodes, name=projects)
     def restore_project(self, node: int, name: str) -> None:
         restoring, before = self.at(node).registry.trash.restoring, self.read(_trash)
-        told = self.told((restoring.project(name, reason=None, actor=ACTOR)))
+        told = self.told(restoring.project(name, reason=None, actor=ACTOR))
         if not isinstance(told, str):
             self.model.projects.add(name)
             self._shown(before)
@@ -300,7 +306,7 @@ class Rules(RuleBasedStateMachine):
         if page:
             entry = page[place % len(page)].entry
             before = self.read(_trash)
-            told = self.told((trash.purge(entry.id, actor=ACTOR)))
+            told = self.told(trash.purge(entry.id, actor=ACTOR))
             assert not isinstance(told, str) or told == "Pinned", told
             self._purged(before, {entry.id})
 
@@ -339,6 +345,53 @@ class Rules(RuleBasedStateMachine):
                 repository.tags.clear()
             repository.noted = self.read(partial(_noted, number=repository.number))
 
+    # What people do one after another, and seldom comes about by itself
+
+    @rule(node=nodes, place=places, parts=st.booleans(), back=st.booleans())
+    def delete_with_parts(self, node: int, place: int, parts: bool, back: bool) -> None:
+        """Its blobs too, where nothing else needs them; perhaps all of it comes back, whoever collected meanwhile."""
+        name, digest = self._live(place)
+        blobs = [blob for one in WORKS.belonging(digest) for blob in WORKS.works[one].blobs]
+        act = self.at(node).delete_manifest(name, digest)
+        if not self.both(lambda: self.model.delete_manifest(name, digest), act):
+            return
+        for blob in dict.fromkeys(blobs if parts else ()):
+            self.both(partial(self.model.delete_blob, name, blob), self.at(node).delete_blob(name, blob))
+        if back:
+            self.wait_and_collect(node, 121)
+            self._restore(node, name, digest)
+        else:
+            self.purge(node, 0)
+
+    @rule(node=nodes, name=repositories, work=st.sampled_from(INDEXES), purged=st.booleans())
+    def delete_index_then_child(self, node: int, name: str, work: Work, purged: bool) -> None:
+        """A child that a tag had kept goes by itself, and is needed by what went before it."""
+        child = work.children[0]
+        self.push_all(node, name, work, ())
+        self._put(node, name, WORKS.works[child], ("t2",))
+        for digest in (work.digest, child):
+            act = self.at(node).delete_manifest(name, digest)
+            self.both(partial(self.model.delete_manifest, name, digest), act)
+        if purged:
+            self.purge(node, 0)
+        self._restore(node, name, work.digest)
+
+    @rule(node=nodes, early=st.sampled_from((1, 61, 100)), name=repositories, work=works)
+    def look_and_push(self, node: int, early: int, name: str, work: Work) -> None:
+        """Who is told that blobs are there names them within the lease, and somebody collects just before."""
+        for blob in work.blobs:
+            self.push_blob(node, name, WORKS.contents[blob])
+        self.pass_time(early)
+        for blob in work.blobs:
+            self.both(partial(self.model.head, name, blob), self.at(node).head(name, blob))
+        self.wait_and_collect(1 - node, 59)
+        self._put(node, name, work, ())
+
+    @rule(node=nodes, seconds=st.sampled_from((31, 121)))
+    def wait_and_collect(self, node: int, seconds: int) -> None:
+        self.pass_time(seconds)
+        self.collect(node)
+
     # Time and collecting
 
     @rule(seconds=st.sampled_from((1, 29, 31, 59, 61, 121, 3601)))
@@ -354,7 +407,7 @@ class Rules(RuleBasedStateMachine):
         self.model.collect()
         assert self.world.run(_preview(self.at(node))) == stored - self.model.stored
         self.world.run(_collect(collector))
-        left = self.world.run(self.world.files())
+        left = self.world.files()
         rows = {
             key for (key,) in self.read(lambda tx: tx.fetch_all("SELECT key FROM blobs")) if not key.startswith("row:")
         }
@@ -366,6 +419,24 @@ class Rules(RuleBasedStateMachine):
         self.model.collect()
         self.world.run(_collect_rows(self.at(node).registry.collector))
 
+    def teardown(self) -> None:
+        """In the end everything can go, and nothing is left."""
+        hands = self.at(0)
+        for repository in self.model.here:
+            for tag in repository.pinned_tags:
+                self.world.run(hands.registry.pins.remove(RepositoryName(repository.name), TagName(tag), actor=ACTOR))
+            for digest in repository.pinned:
+                self.world.run(hands.registry.pins.remove(RepositoryName(repository.name), digest, actor=ACTOR))
+        for project in ("one", "two"):
+            self.world.run(_given(hands.registry.trash.delete_project(project, actor=ACTOR)))
+        for seconds in (3601, 3601):
+            self.world.still.now += seconds * SECOND
+            self.world.run(self.world.tell_time())
+            self.world.run(_purge_due(hands))
+            self.world.run(_collect(hands.registry.collector))
+        assert self.read(invariants.left_over) == []
+        assert self.world.files() == []
+
     # Looking
 
     @invariant()
@@ -374,6 +445,9 @@ class Rules(RuleBasedStateMachine):
 
     @invariant()
     def what_is_seen_is_what_the_model_says(self) -> None:
+        self.steps += 1
+        if self.steps % self.world.look_every:
+            return
         for name, seen in self.world.run(_seen(self.at(0))).items():
             repository = self.model.known(name)
             assert seen.tags == (repository.tags if repository else None), name
@@ -397,6 +471,11 @@ async def outcome(act: Awaitable[object]) -> object:
     except PierheadError as refused:
         return type(refused).__name__
     return given if isinstance(given, bool) and not given else "done"
+
+
+def _name(act: object) -> str:
+    """Of the method that is about to run."""
+    return str(getattr(act, "__qualname__", act))
 
 
 @dataclass(frozen=True, slots=True)
@@ -446,7 +525,7 @@ async def _blob(hands: Hands, name: str, digest: Digest) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Trash:
-    """What is in the trash, by rows: how it lies there is the registry's own affair, the model knows only that it does."""
+    """What is in the trash, by its rows; the model only knows that it is there."""
 
     goes_at: dict[int, int]  # of entries
     named: list[tuple[int, str, str]]  # entry, kind, name
@@ -488,6 +567,13 @@ async def _trash(tx: Transaction) -> Trash:
         dict(hidden),
         [(entry, number, name, Digest(digest)) for entry, number, name, digest in gone],
     )
+
+
+async def _number(tx: Transaction, name: str) -> int:
+    row = await tx.fetch_one("SELECT id FROM repositories WHERE name = :name", name=name)
+    assert row is not None
+    number: int = row[0]
+    return number
 
 
 async def _here(tx: Transaction) -> set[int]:

@@ -8,6 +8,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -24,56 +25,58 @@ from tests.servers.s3 import Server
 
 SOAK = "1" in (os.environ.get("PIERHEAD_SOAK"), os.environ.get("SOAK"))
 SEED = int(os.environ.get("PIERHEAD_HISTORIES_SEED") or random.SystemRandom().randrange(10**9))
-AT_ONCE = 20  # histories that happen beside one another on one store
-SECONDS = 20
+HISTORIES = {"files": 80, "objects": 40}  # beside one another on one store
+SECONDS = {"files": 25, "objects": 30}
 RUNS = 10 if SOAK else 1
-LEASE = 1.0  # second
+LEASE = 1.0  # seconds
+KEPT = 3.0  # seconds, in the trash
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A new registry, and what its processes need to find it."""
+
+    settings: Settings
+    environment: dict[str, str]
 
 
 @pytest.fixture
-def environment() -> dict[str, str]:
-    return {}
-
-
-@pytest.fixture
-def place(request: pytest.FixtureRequest, tmp_path: Path, kind: str, environment: dict[str, str]) -> Iterator[Settings]:
-    chosen = settings(lease=LEASE, keep_hours=3 / 3600, grace_hours=0)
+def where(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Where]:
+    chosen = settings(lease=LEASE, keep_hours=KEPT / 3600, grace_hours=0)
     chosen = chosen.model_copy(update={"server": ServerSettings(data=tmp_path / "data")})
+    chosen.server.data.mkdir()
     if kind == "files":
-        yield chosen
+        backends.prepare(chosen)
+        yield Where(chosen, {})
         return
     cluster: Cluster = request.getfixturevalue("postgresql")
     server: Server = request.getfixturevalue("s3")
     bucket = server.bucket()
-    environment.update(bucket.environment)
+    for name, value in bucket.environment.items():
+        monkeypatch.setenv(name, value)
     with cluster.database("histories") as url:
         database = DatabaseSettings(url=SecretStr(url), pool_size=4)
         storage = StorageSettings(url=bucket.url(), inline_bytes=INLINE_BYTES)
-        yield chosen.model_copy(update={"database": database, "storage": storage})
+        chosen = chosen.model_copy(update={"database": database, "storage": storage})
+        backends.prepare(chosen)
+        yield Where(chosen, bucket.environment)
 
 
 @pytest.mark.timeout(0 if SOAK else 300)
-@pytest.mark.parametrize("kind", ["files", "objects"])
+@pytest.mark.parametrize("kind", HISTORIES)
 def test_what_was_acknowledged_is_whole_whoever_deletes_collects_and_dies(
-    kind: str,
-    place: Settings,
-    environment: dict[str, str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    announce: Callable[[str], None],
+    kind: str, where: Where, tmp_path: Path, announce: Callable[[str], None]
 ) -> None:
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    place.server.data.mkdir()
-    backends.prepare(place)
     for run in range(RUNS):
         seed, began = SEED + run, time.monotonic()
         folder = tmp_path / f"{run}"
         folder.mkdir()
-        stages = [Stage(run * AT_ONCE + number) for number in range(AT_ONCE)]
-        crew = Crew(place, folder, seed, stages, environment)
+        stages = [Stage(run * HISTORIES[kind] + number) for number in range(HISTORIES[kind])]
+        crew = Crew(where.settings, folder, seed, stages, where.environment)
         try:
-            asyncio.run(crew.play(SECONDS))
+            asyncio.run(crew.play(SECONDS[kind]))
             asyncio.run(crew.look_at_all())
             found, looked = crew.judge()
             assert found == []
@@ -82,8 +85,7 @@ def test_what_was_acknowledged_is_whole_whoever_deletes_collects_and_dies(
             error.add_note(f"PIERHEAD_HISTORIES_SEED={seed}, what was done is in {folder}")
             raise
         acts = looked.total()
-        print(*sorted(looked.items()), sep="\n")
         announce(
-            f"processes on {kind}: seed {seed}, {AT_ONCE} histories, {acts} acts, {crew.deaths} killed,"
+            f"processes on {kind}: seed {seed}, {len(stages)} histories, {acts} acts, {crew.deaths} killed,"
             f" {looked['put, within the lease']} manifests within the lease, {time.monotonic() - began:.0f} s"
         )

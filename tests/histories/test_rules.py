@@ -1,7 +1,11 @@
-"""Histories that Hypothesis makes up, of the rules alone: see `rules`."""
+"""Histories that Hypothesis makes up, of the rules alone: see `rules`.
+
+PIERHEAD_HISTORIES_SEED repeats a run, PIERHEAD_SOAK=1 or SOAK=1 makes it ten times as many histories.
+"""
 
 import asyncio
 import os
+import random
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -9,7 +13,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase
+from hypothesis import HealthCheck, Phase, seed
 from hypothesis import settings as trying
 from hypothesis.stateful import run_state_machine_as_test
 from pydantic import SecretStr
@@ -23,7 +27,8 @@ from tests.histories.world import Still, World, opened, settings
 from tests.servers.postgresql import Cluster, sql
 
 SOAK = "1" in (os.environ.get("PIERHEAD_SOAK"), os.environ.get("SOAK"))
-HISTORIES = {"sqlite": 150, "postgresql": 50}
+SEED = int(os.environ.get("PIERHEAD_HISTORIES_SEED") or random.SystemRandom().randrange(10**9))
+HISTORIES = {"sqlite": 150, "postgresql": 30}
 STEPS = 30
 CLOCK = """
 CREATE TABLE still (now BIGINT NOT NULL);
@@ -70,18 +75,22 @@ def test_the_rules_do_what_their_model_does(kind: str, world: World, announce: C
         pass
 
     Here.world, Here.did = world, Counter()
+    seed(SEED)(Here)
     histories = HISTORIES[kind] * (10 if SOAK else 1)
-    run_state_machine_as_test(
-        Here,
-        settings=trying(
-            max_examples=histories,
-            stateful_step_count=STEPS,
-            deadline=None,
-            print_blob=True,
-            report_multiple_bugs=False,
-            suppress_health_check=list(HealthCheck),
-            phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
-        ),
-    )
-    print(*sorted(Here.did.items()), sep="\n")
-    announce(f"rules on {kind}: {histories} histories, {Here.did.total()} acts")
+    try:
+        run_state_machine_as_test(
+            Here,
+            settings=trying(
+                max_examples=histories,
+                stateful_step_count=STEPS,
+                deadline=None,
+                print_blob=True,
+                report_multiple_bugs=False,
+                suppress_health_check=list(HealthCheck),
+                phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+            ),
+        )
+    except BaseException as error:
+        error.add_note(f"PIERHEAD_HISTORIES_SEED={SEED}")
+        raise
+    announce(f"rules on {kind}: seed {SEED}, {histories} histories, {Here.did.total()} acts")

@@ -6,6 +6,7 @@ All of it follows from a name, so that many processes push the same things and a
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pierhead.models import Digest, TagName
@@ -132,6 +133,7 @@ class Catalogue:
         return found
 
 
+@cache
 def catalogue(name: str, *, contents: int = 6) -> Catalogue:
     """Images that share blobs, indexes that share images, what refers to them, and what is attached by a tag."""
     blobs = [content(name, number) for number in range(contents)]
