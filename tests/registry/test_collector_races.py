@@ -205,7 +205,7 @@ async def _purge(registry: Registry, digest: Digest) -> None:
         for (manifest_id,) in rows:
             await unreferenced.note_parts(tx, manifest_id, lease=unreferenced.Lease(LEASE_SECONDS))
             await tx.execute("DELETE FROM trash_tags WHERE manifest_id = :id", id=manifest_id)
-            await manifests.remove(tx, manifest_id, digest)
+            await manifests.remove(tx, {manifest_id: digest})
 
     await registry.collector._database.write(purge)
 
