@@ -8,6 +8,7 @@ import sys
 from codecs import escape_decode
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,7 @@ _PEER = re.compile(r"^\d+<TCP:\[[^>]*->[^>]*:(\d+)\]>, .*?\"HTTP/1\.1 (\d+)", re
 _OWN_DESCRIPTOR = re.compile(r"/proc/self/fd/(\d+)$")
 # An index in memory that is made anew after every crash.
 _IN_MEMORY = re.compile(r"\.db-shm$|^[^/]*/run/|^run/")
+_END_SECONDS = 60
 _LONGEST = 4 * 1024 * 1024  # bytes of one call
 
 
@@ -253,6 +255,7 @@ class Recorder:
         command: list[str | Path] = [components.require("strace"), "-f", "-yy", "--seccomp-bpf", "-s", f"{_LONGEST}"]
         command += ["-e", "trace=" + ",".join(f"?{name}" for name in calls), "-e", "signal=none"]
         command += ["-o", self.trace, "sh"]
+        self._started: list[int] = []
         self._log = root.with_name(f"{root.name}.log").open("wb")
         self._shell = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=_environment(), text=True
@@ -260,7 +263,8 @@ class Recorder:
 
     def start(self, *arguments: str | Path) -> int:
         """Runs this program beside the others, and returns its process."""
-        return int(self._ask(f"{_program(arguments)} >/dev/null & echo $!"))
+        self._started.append(int(self._ask(f"{_program(arguments)} >/dev/null & echo $!")))
+        return self._started[-1]
 
     def run(self, mark: str, *arguments: str | Path) -> int:
         """Runs this program to its end, which gets a mark in the recording, and returns its exit code."""
@@ -273,6 +277,13 @@ class Recorder:
     def end(self, process: int) -> int:
         """Asks a program to end, and returns its exit code."""
         return int(self._ask(f"kill -TERM {process}; wait {process}; echo $?"))
+
+    def abandon(self) -> None:
+        """Ends all that runs, where something went wrong."""
+        if self._shell.poll() is None:
+            with suppress(BrokenPipeError):
+                self._shell.communicate(f"kill -KILL {' '.join(map(str, self._started))}\n", timeout=_END_SECONDS)
+        self._log.close()
 
     def finish(self) -> Recording:
         self._shell.communicate()

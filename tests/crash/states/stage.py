@@ -30,6 +30,15 @@ def record(root: Path, seed: int) -> Story:
     """From the first start on: pushes and deletes, and some are taken back; a restart, a purge, a collection."""
     root.mkdir(parents=True)
     stage = Stage(root, seed)
+    try:
+        _play(stage)
+        return stage.story()
+    except BaseException:
+        stage.abandon()
+        raise
+
+
+def _play(stage: "Stage") -> None:
     with_trash = stage.serve(hours=24)
     stage.work()
     first, second, *_ = stage.clients
@@ -43,7 +52,6 @@ def record(root: Path, seed: int) -> Story:
     stage.work()
     stage.collect()
     stage.end(without_trash)
-    return stage.story()
 
 
 class Stage:
@@ -92,6 +100,9 @@ class Stage:
             client.forget_unneeded(began)
         time.sleep(2 * LEASE_SECONDS + 0.1)
         self._run("gc", "--grace-hours", "0", "--no-rest")
+
+    def abandon(self) -> None:
+        self._recorder.abandon()
 
     def story(self) -> Story:
         return Story.of(self._recorder.finish(), self.clients, self._recorder.trace)
