@@ -93,7 +93,7 @@ def test_an_image_is_pulled_by_its_digest(docker: Program, name: str, client: ht
     assert printed == f"{GREETING}\n"
 
 
-def test_what_was_deleted_is_not_pulled_any_more_and_docker_says_why(
+def test_what_was_deleted_is_not_pulled_any_more_and_docker_says_how_it_comes_back(
     docker: Program, name: str, client: httpx.Client
 ) -> None:
     docker("push", name)
@@ -105,8 +105,9 @@ def test_what_was_deleted_is_not_pulled_any_more_and_docker_says_why(
 
     assert deleted.status_code == 202
     assert re.search(r"manifest (for \S+ )?(not found|unknown)", refused), refused
-    assert "the repository holds no such manifest" in refused
+    assert f"pierhead restore {repository(name)}:1" in refused
     assert re.search(r"manifest (for \S+ )?(not found|unknown)", never), never
+    assert "the repository holds no such manifest" in never
 
 
 def test_a_manifest_is_inspected_without_pulling_it(docker: Program, name: str) -> None:
