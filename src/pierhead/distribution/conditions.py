@@ -7,7 +7,7 @@ from pierhead.registry.preconditions import ANY, NONE, Precondition
 
 _RANGE = re.compile(rb"bytes[ \t]*=[ \t]*(\d*)-(\d*)[ \t]*", re.ASCII | re.IGNORECASE)
 # One element of a list (RFC 9110 §5.6.1, where it may be empty) of entity-tags (§8.8.3), which may hold commas.
-_ELEMENT = re.compile(rb'[ \t]*(?:(W/)?"([!#-~\x80-\xff]*)"[ \t]*)?(?:,|$)')
+_ELEMENT = re.compile(rb'[ \t]*(?:(W/)?"([!#-~\x80-\xff]*)"[ \t]*)?(?:,|\Z)')
 _DIGITS_MAX = 18
 
 
