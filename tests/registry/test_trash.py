@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pierhead.errors import (
+    BlobUnknown,
     BytesGone,
     ManifestUnknown,
     NameTaken,
@@ -665,3 +666,34 @@ async def test_the_store_is_told_what_went_and_what_came_back(app: Pushing, tmp_
     deleted = ("deleted", "team/app", None, image)
     pushed = [("pushed", "team/app", None, image), ("pushed", "team/app", "v1", image)]
     assert steps == [[deleted], pushed, [deleted, *pushed]]
+
+
+async def test_restoring_gives_a_repository_no_blob_that_it_never_held(app: Pushing) -> None:
+    """A manifest of an unknown type may name anything: its parts are not required."""
+    secret = await app.elsewhere("secret/x").blob("what others may not read")
+    other = "application/x-of-mine"
+    made = await app.manifest({"mediaType": other, "layers": [{"mediaType": "a/b", "digest": secret, "size": 24}]}, "t")
+    await app.delete(made)
+    await restore(app, "t")
+
+    with pytest.raises(BlobUnknown):
+        await app.registry.blobs.find(app.repository, secret)
+
+
+async def test_a_blob_that_only_the_trash_needs_is_deleted_and_comes_back_with_it(app: Pushing) -> None:
+    image = await app.image("a", "v1")
+    await app.delete(image)
+    await app.registry.blobs.delete(app.repository, digest_of(b"a"), actor=ALICE)
+    with pytest.raises(BlobUnknown):
+        await app.registry.blobs.find(app.repository, digest_of(b"a"))
+    await restore(app, image)
+
+    assert await app.has(image)
+
+
+async def test_a_blob_that_went_since_it_was_found_is_promised_to_nobody(app: Pushing) -> None:
+    blob = await app.registry.blobs.find(app.repository, await app.blob("a"))
+    await app.registry.blobs.delete(app.repository, blob.digest, actor=ALICE)
+
+    with pytest.raises(BlobUnknown):
+        await app.registry.blobs.lease(app.repository, blob.digest)

@@ -232,7 +232,10 @@ async def take_back_tags(tx: Transaction, trash_id: int) -> list[tuple[TagName, 
 
 
 async def take_back_blobs(tx: Transaction, trash_id: int) -> None:
-    """Lets the repository hold again all blobs that are there and that the manifests of an entry refer to."""
+    """Lets the repository hold again what the manifests of an entry need, and what was deleted while they were in it.
+
+    Only what it held: a manifest may name content of other repositories that nobody who pushed it could read.
+    """
     await tx.execute(
         """
         INSERT INTO repository_blobs (repository_id, digest, created_at)
@@ -241,6 +244,9 @@ async def take_back_blobs(tx: Transaction, trash_id: int) -> None:
           JOIN manifest_references ON manifest_references.manifest_id = manifests.id
           JOIN blobs ON blobs.digest = manifest_references.digest
          WHERE manifests.trash_id = :trash_id
+           AND EXISTS (SELECT 1 FROM events
+                        WHERE events.repository_id = manifests.repository_id AND events.before = blobs.digest
+                          AND events.action = 'blob.deleted')
             ON CONFLICT (repository_id, digest) DO NOTHING
         """,
         trash_id=trash_id,

@@ -58,10 +58,11 @@ async def put(tx: Transaction, blob: Blob, *, content: bytes | None = None) -> N
     await tx.execute(
         """
         INSERT INTO doomed_keys (key, digest, doomed_at)
-        SELECT key, digest, clock_us() FROM blobs WHERE digest = :digest AND key <> :in_row
+        SELECT key, digest, clock_us() FROM blobs WHERE digest = :digest AND key NOT IN (:in_row, :key)
             ON CONFLICT (key) DO NOTHING
         """,
         digest=blob.digest,
+        key=blob.key,
         in_row=in_row(blob.digest),
     )
     await tx.execute(

@@ -43,6 +43,11 @@ def repository(name: RepositoryName, *, shared: bool = False) -> Lock:
     return _lock(_REPOSITORY, name, shared=shared)
 
 
+def whole_repository(name: RepositoryName) -> set[Lock]:
+    """Of a repository; of a deleted one also by the name that it had, under which somebody may be busy with it."""
+    return {repository(name), repository(RepositoryName(name.partition("@")[0]))}
+
+
 def tag(repository: RepositoryName, name: TagName) -> Lock:
     return _lock(_TAG, f"{repository}:{name}")
 

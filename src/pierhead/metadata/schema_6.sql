@@ -106,3 +106,6 @@ CREATE TABLE scrubs (
     whole_bytes   INTEGER,
     whole_damaged INTEGER
 ) WITHOUT ROWID;
+
+-- What a repository held and lets go of, which comes back with a manifest in the trash that needs it.
+CREATE INDEX events_of_deleted_blobs ON events (repository_id, before) WHERE action = 'blob.deleted';

@@ -184,7 +184,7 @@ class Check:
             for digest, _ in await self._database.read(partial(relations.without_content, after=after, last=last)):
                 self._tell_manifest(digest, faults.MISSING, await self._repaired_manifest(digest))
             for lacking in await self._database.read(partial(relations.references, after=after, last=last)):
-                if lacking.stored or await self._is_required(lacking):
+                if await self._is_required(lacking):
                     outcome = await self._repairs.part(lacking) if self._repairs else "found"
                     what = f"{lacking.repository}@{lacking.manifest}"
                     self._report.findings.append(Finding("part", what, f"lacks {lacking.part}", outcome))

@@ -192,10 +192,9 @@ class Blobs:
             repository_id = await repositories.identify(tx, repository)
             if repository_id is None:
                 raise RepositoryUnknown(repository)
-            if await rows.held(tx, repository, digest):
-                await self._deleting.require_unneeded(tx, repository_id, digest)
-            if not await rows.release(tx, repository_id, digest):
+            if not await rows.release(tx, repository_id, digest):  # a damaged one too, which is held all the same
                 raise BlobUnknown(digest)
+            await self._deleting.require_unneeded(tx, repository_id, digest)
             await unreferenced.note(tx, repository_id, digest, lease=self._lease)
             await events.record(tx, "blob.deleted", repository_id, actor, before=digest)
 
@@ -203,10 +202,10 @@ class Blobs:
 
 
 async def _leased(tx: Transaction, repository: RepositoryName, digest: Digest) -> int | None:
-    """Until when a blob is leased that no manifest needs; None where it needs no lease."""
+    """Until when a blob is leased that no manifest needs; None where it needs no lease. Raises BlobUnknown."""
     repository_id = await repositories.identify(tx, repository)
-    if repository_id is None:
-        return None
+    if repository_id is None or await rows.held(tx, repository, digest) is None:  # it went since it was found
+        raise BlobUnknown(digest)
     until = await unreferenced.leased_until(tx, repository_id, digest)
     if until is None or await unreferenced.is_referenced(tx, repository_id, digest):
         return None

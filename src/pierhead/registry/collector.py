@@ -143,9 +143,8 @@ class Collector:
 
     async def _collect(self, tx: Transaction, named: _Named, grace: int) -> Step:
         digests = sorted({one.digest for one in named.candidates})
-        await tx.lock(
-            *map(locks.blob, digests), *map(locks.repository, named.repositories.values()), locks.removing(shared=True)
-        )
+        whole = {lock for name in named.repositories.values() for lock in locks.whole_repository(name)}
+        await tx.lock(*map(locks.blob, digests), *whole, locks.removing(shared=True))
         if await holds.held(tx):
             return Step(paused=True)
         kept = await repositories.keep_names(tx, list(named.repositories))

@@ -178,8 +178,6 @@ class Manifests:
         """The id of the manifest in the repository, and whether it is new there or is read as another type."""
         new = _row(repository_id, digest, content, document)
         known = await rows.find(tx, repository_id, digest)
-        if known is not None and tagged:
-            await tag_rows.tagged(tx, known.id)
         if not self._settings.allow_sparse:  # also of one that is known: what it needs may be damaged by now
             await _require_parts(tx, repository_id, document)
         await rows.keep_content(tx, digest, content)  # of one that is known too: its row may hold other bytes by now
@@ -253,9 +251,10 @@ async def _point(
 
 
 async def point(tx: Transaction, repository_id: int, tag: TagName, manifest_id: int, *, before: Digest | None) -> None:
-    """Points a tag to another manifest than `before`, one that is `tagged`. Raises Pinned."""
+    """Points a tag to another manifest than `before`. Raises Pinned."""
     if before is not None and (pin := await pins.of_tag(tx, repository_id, tag)) is not None:
         raise pinned(pin)
     await tag_rows.point(tx, repository_id, tag, manifest_id)
+    await tag_rows.tagged(tx, manifest_id)
     if before is not None:
         await tag_rows.left(tx, repository_id, before)

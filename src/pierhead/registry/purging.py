@@ -85,7 +85,7 @@ class Purging:
         actor: Actor,
     ) -> None:
         """Some manifests of an entry, those that are still in it. Raises Pinned."""
-        await tx.lock(*{locks.manifest(one.digest) for one in portion}, *_locks(name))
+        await tx.lock(*{locks.manifest(one.digest) for one in portion}, *locks.whole_repository(name))
         if await repositories.name(tx, repository_id) != name or await trash.take(tx, entry.id) is None:
             return
         if (pin := await purging.pin_in(tx, entry.id)) is not None:
@@ -114,7 +114,7 @@ class Purging:
         name = await self._database.read(partial(repositories.name, repository_id=repository_id))
 
         async def end(tx: Transaction) -> None:
-            await tx.lock(*_locks(name or RepositoryName(entry.name)))
+            await tx.lock(*locks.whole_repository(name or RepositoryName(entry.name)))
             if await trash.take(tx, entry.id) is None or await purging.holds_manifests(tx, entry.id):
                 return
             if entry.kind == "tag":
@@ -138,19 +138,18 @@ class Purging:
                 partial(purging.note_holds, repository_id=repository_id, after=last, limit=_ROWS_AT_ONCE)
             )
 
+        name = await self._database.read(partial(repositories.name, repository_id=repository_id))
+
         async def end(tx: Transaction) -> None:
-            if await trash.take(tx, entry.id) is None or not await repositories.leave_entry(
-                tx, entry.id, repository_id
-            ):
+            await tx.lock(*locks.whole_repository(name or RepositoryName(entry.name)))
+            if await trash.take(tx, entry.id) is None:
                 return
-            await events.record(tx, "repository.purged", repository_id, actor)
+            if await purging.next_of_repository(tx, repository_id, limit=1):  # pushed while it was deleted
+                return
+            if await repositories.leave_entry(tx, entry.id, repository_id):
+                await events.record(tx, "repository.purged", repository_id, actor)
 
         await self._database.write(end)
-
-
-def _locks(name: RepositoryName) -> set[locks.Lock]:
-    """Of a repository; of a deleted one also by the name that it had, under which somebody may be busy with it."""
-    return {locks.repository(name), locks.repository(RepositoryName(name.partition("@")[0]))}
 
 
 async def _begin(tx: Transaction, trash_id: int) -> None:

@@ -118,6 +118,8 @@ class Trash:
             if (pin := await pins.any_of(tx, repository_id)) is not None:
                 raise pinned(pin)
             trash_id = await rows.add(tx, "repository", repository_id, actor=actor.name, keep=self._deleting.keep)
+            if await repositories.identify(tx, name) != repository_id:  # it went with its project meanwhile
+                raise RepositoryUnknown(name)
             await repositories.mark(tx, trash_id, repository_id)
             return await self._hide(tx, trash_id, reason=reason, actor=actor)
 
