@@ -126,8 +126,8 @@ def test_what_the_registry_removed_goes_from_the_backup(own: Path, tmp_path: Pat
     done("backup", "--data", own, "--to", backup)
     _, digest = a_blob(own)
     with closing(apsw.Connection(str(own / "pierhead.db"))) as connection:
-        connection.execute("DELETE FROM repository_blobs WHERE digest = ?", (digest,))
-        connection.execute("DELETE FROM blobs WHERE digest = ?", (digest,))
+        for table in ("manifest_references", "repository_blobs", "unreferenced_blobs", "blobs"):
+            connection.execute(f"DELETE FROM {table} WHERE digest = ?", (digest,))
 
     done("backup", "--data", own, "--to", backup)
 
