@@ -146,7 +146,7 @@ def broken(url: str) -> str:
         url,
         "SELECT m.digest FROM manifests m JOIN manifest_references r ON r.manifest_id = m.id "
         "LEFT JOIN repository_blobs b ON b.repository_id = m.repository_id AND b.digest = r.digest "
-        "WHERE b.digest IS NULL LIMIT 1",
+        "WHERE m.trash_id IS NULL AND b.digest IS NULL LIMIT 1",
     )
 
 
