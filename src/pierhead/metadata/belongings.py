@@ -13,10 +13,10 @@ What is pinned never goes along.
 """
 
 from pierhead.metadata.database import Transaction
+from pierhead.metadata.pins import IN_FORCE
 from pierhead.models import Digest, TagName
 
 _SUFFIXES = "(VALUES (''), ('.sig'), ('.att'), ('.sbom'))"
-_UNENDED = "(pins.until IS NULL OR pins.until > clock_us())"
 
 
 def _stem(digest: str) -> str:
@@ -71,10 +71,10 @@ async def follow(tx: Transaction, repository_id: int, trash_id: int) -> int:
                               AND parent.trash_id IS NULL)
            AND NOT EXISTS (SELECT 1 FROM pins
                             WHERE pins.repository_id = :repository_id AND pins.digest = manifests.digest
-                              AND {_UNENDED})
+                              AND {IN_FORCE})
            AND NOT EXISTS (SELECT 1 FROM tags
                              JOIN pins ON pins.repository_id = tags.repository_id AND pins.tag = tags.name
-                            WHERE tags.manifest_id = manifests.id AND {_UNENDED})
+                            WHERE tags.manifest_id = manifests.id AND {IN_FORCE})
         """,
         repository_id=repository_id,
         trash_id=trash_id,

@@ -6,7 +6,7 @@ from pierhead.metadata.database import Row, Transaction
 from pierhead.models import Digest, RepositoryName, TagName
 
 _COLUMNS = "pins.id, pins.tag, pins.digest, pins.reason, pins.actor, pins.made_at, pins.until"
-_IN_FORCE = "(pins.until IS NULL OR pins.until > clock_us())"
+IN_FORCE = "(pins.until IS NULL OR pins.until > clock_us())"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ def pin(row: Row) -> Pin:
 async def of_tag(tx: Transaction, repository_id: int, tag: TagName) -> Pin | None:
     """The pin in force on a tag."""
     row = await tx.fetch_one(
-        f"SELECT {_COLUMNS} FROM pins WHERE repository_id = :repository_id AND tag = :tag AND {_IN_FORCE}",
+        f"SELECT {_COLUMNS} FROM pins WHERE repository_id = :repository_id AND tag = :tag AND {IN_FORCE}",
         repository_id=repository_id,
         tag=tag,
     )
@@ -40,11 +40,11 @@ async def of_manifest(tx: Transaction, repository_id: int, manifest_id: int, dig
     row = await tx.fetch_one(
         f"""
         SELECT {_COLUMNS} FROM pins
-         WHERE repository_id = :repository_id AND digest = :digest AND {_IN_FORCE}
+         WHERE repository_id = :repository_id AND digest = :digest AND {IN_FORCE}
         UNION ALL
         SELECT {_COLUMNS} FROM tags
           JOIN pins ON pins.repository_id = tags.repository_id AND pins.tag = tags.name
-         WHERE tags.manifest_id = :manifest_id AND {_IN_FORCE}
+         WHERE tags.manifest_id = :manifest_id AND {IN_FORCE}
          LIMIT 1
         """,
         repository_id=repository_id,
@@ -57,7 +57,7 @@ async def of_manifest(tx: Transaction, repository_id: int, manifest_id: int, dig
 async def any_of(tx: Transaction, repository_id: int) -> Pin | None:
     """A pin in force in a repository."""
     row = await tx.fetch_one(
-        f"SELECT {_COLUMNS} FROM pins WHERE repository_id = :repository_id AND {_IN_FORCE} LIMIT 1",
+        f"SELECT {_COLUMNS} FROM pins WHERE repository_id = :repository_id AND {IN_FORCE} LIMIT 1",
         repository_id=repository_id,
     )
     return pin(row) if row else None

@@ -4,11 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pierhead.metadata.database import Transaction
-from pierhead.metadata.pins import Pin, pin
+from pierhead.metadata.pins import IN_FORCE, Pin, pin
 from pierhead.metadata.portions import among
 from pierhead.models import Digest, TagName
-
-_UNENDED = "(pins.until IS NULL OR pins.until > clock_us())"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +105,11 @@ async def pin_in(tx: Transaction, trash_id: int) -> Pin | None:
         SELECT pins.id, pins.tag, pins.digest, pins.reason, pins.actor, pins.made_at, pins.until
           FROM manifests
           JOIN pins ON pins.repository_id = manifests.repository_id AND pins.digest = manifests.digest
-         WHERE manifests.trash_id = :trash_id AND {_UNENDED}
+         WHERE manifests.trash_id = :trash_id AND {IN_FORCE}
          UNION ALL
         SELECT pins.id, pins.tag, pins.digest, pins.reason, pins.actor, pins.made_at, pins.until
           FROM repositories JOIN pins ON pins.repository_id = repositories.id
-         WHERE repositories.trash_id = :trash_id AND {_UNENDED}
+         WHERE repositories.trash_id = :trash_id AND {IN_FORCE}
          LIMIT 1
         """,
         trash_id=trash_id,

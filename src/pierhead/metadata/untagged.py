@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pierhead.metadata.database import Transaction
+from pierhead.metadata.pins import IN_FORCE
 from pierhead.models import Digest, RepositoryName
 
 
@@ -28,7 +29,7 @@ class Page:
 
 
 # What an index lists, what names a subject (which may come yet), and what is pinned, is wanted without a tag.
-_UNWANTED = """
+_UNWANTED = f"""
 manifests.subject IS NULL
 AND NOT EXISTS (SELECT 1 FROM tags WHERE tags.manifest_id = manifests.id)
 AND NOT EXISTS (SELECT 1 FROM manifest_references AS listed JOIN manifests AS parent ON parent.id = listed.manifest_id
@@ -36,7 +37,7 @@ AND NOT EXISTS (SELECT 1 FROM manifest_references AS listed JOIN manifests AS pa
                    AND parent.trash_id IS NULL)
 AND NOT EXISTS (SELECT 1 FROM pins
                  WHERE pins.repository_id = manifests.repository_id AND pins.digest = manifests.digest
-                   AND (pins.until IS NULL OR pins.until > clock_us()))
+                   AND {IN_FORCE})
 """
 
 
