@@ -1,5 +1,6 @@
 """Toxiproxy: links that are slow, narrow, silent or cut, put between a node and what it talks to."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -53,8 +54,20 @@ class Link:
 
     def heal(self) -> None:
         for toxic in httpx.get(f"{self.api}/toxics", timeout=PATIENCE).raise_for_status().json():
-            httpx.delete(f"{self.api}/toxics/{toxic['name']}", timeout=PATIENCE).raise_for_status()
+            self._remove(toxic["name"])
         httpx.post(self.api, json={"enabled": True}, timeout=PATIENCE).raise_for_status()
+
+    def _remove(self, toxic: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            answer = httpx.delete(f"{self.api}/toxics/{toxic}", timeout=PATIENCE)
+            if answer.status_code == httpx.codes.NOT_FOUND:
+                return  # an earlier request for it has been done meanwhile
+            # After 25 s the proxy says 503 and goes on: it waits for a connection whose other end does not read.
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+                answer.raise_for_status()
+                return
+            time.sleep(0.2)
 
     def _toxic(self, kind: str, stream: Stream, **attributes: int) -> None:
         toxic = {"type": kind, "stream": stream, "attributes": attributes}
