@@ -39,12 +39,14 @@ async def test_every_column_is_copied(tx: Transaction, table: Table) -> None:
 
 async def test_names_that_wandered_from_row_to_row_arrive(tx: Transaction) -> None:
     """A repository that was deleted, and made anew; and the first one restored while the second is in the trash."""
-    projects, repositories = TABLES[0], TABLES[1]
-    await put(tx, projects, [(1, "team", 0, None, None)])
+    projects, repositories = (
+        next(found for found in TABLES if found.name == name) for name in ("projects", "repositories")
+    )
+    await put(tx, projects, [(1, "team", 0, None, None, "private", None)])
 
-    await put(tx, repositories, [(1, 1, "team/app@1", 0, None), (2, 1, "team/app", 0, None)])
-    await put(tx, repositories, [(1, 1, "team/app", 0, None)])
-    await put(tx, repositories, [(2, 1, "team/app@2", 0, None)])
+    await put(tx, repositories, [(1, 1, "team/app@1", 0, None, None), (2, 1, "team/app", 0, None, None)])
+    await put(tx, repositories, [(1, 1, "team/app", 0, None, None)])
+    await put(tx, repositories, [(2, 1, "team/app@2", 0, None, None)])
 
     names = await tx.fetch_all("SELECT id, name FROM repositories ORDER BY id")
     assert names == [(1, "team/app"), (2, "team/app@2")]

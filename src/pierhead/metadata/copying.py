@@ -36,8 +36,58 @@ class Table:
 
 # A row refers to rows of tables before its own.
 TABLES = (
-    Table("projects", ("id",), ("name", "created_at", "trash_id", "trash_seconds"), name_column="name"),
-    Table("repositories", ("id",), ("project_id", "name", "created_at", "trash_id"), name_column="name"),
+    Table(
+        "principals",
+        ("id",),
+        (
+            "kind",
+            "name",
+            "source",
+            "subject",
+            "project_id",
+            "display",
+            "email",
+            "groups",
+            "made_at",
+            "seen_at",
+            "disabled_at",
+        ),
+        name_column="name",
+    ),
+    Table(
+        "projects",
+        ("id",),
+        ("name", "created_at", "trash_id", "trash_seconds", "visibility", "owner_id"),
+        name_column="name",
+    ),
+    Table("repositories", ("id",), ("project_id", "name", "created_at", "trash_id", "visibility"), name_column="name"),
+    Table("project_aliases", ("name",), ("project_id", "made_at")),
+    Table("repository_aliases", ("name",), ("repository_id", "made_at")),
+    Table("passwords", ("principal_id",), ("hashed", "version", "changed_at")),
+    Table("second_factors", ("principal_id",), ("secret", "proven_at", "used_step")),
+    Table("recovery_codes", ("principal_id", "hashed"), ("made_at",)),
+    Table("memberships", ("team_id", "member_id"), ("made_at",)),
+    Table("roles", ("name",), ("verbs",)),
+    Table("grants", ("id",), ("principal_id", "role", "project_id", "pattern", "made_at", "actor")),
+    Table(
+        "tokens",
+        ("id",),
+        (
+            "kind",
+            "principal_id",
+            "name",
+            "hashed",
+            "verbs",
+            "places",
+            "proof",
+            "made_at",
+            "expires_at",
+            "revoked_at",
+            "used_at",
+            "used_from",
+        ),
+    ),
+    Table("signing_keys", ("kid",), ("algorithm", "private", "made_at", "signs_from", "ends_at")),
     Table(
         "trash",
         ("id",),
@@ -91,6 +141,7 @@ TABLES = (
             "reason",
         ),
     ),
+    Table("access_epoch", ("one",), ("number", "closed"), own=("number",)),
     Table("tag_history", ("id",), ("repository_id", "name", "action", "before", "after", "event_id")),
 )
 BLOBS = next(table for table in TABLES if table.name == "blobs")
@@ -108,6 +159,7 @@ NOT_COPIED = frozenset(
         "moves",
         "holds",
         "scrubs",
+        "sessions",
     )
 )
 
@@ -328,6 +380,8 @@ async def stored_after(tx: Transaction, after: str, *, limit: int) -> list[Blob]
 async def is_empty(tx: Transaction) -> bool:
     """Whether nobody pushed anything yet."""
     for table in TABLES:
+        if table.name == "access_epoch":
+            continue  # which has its row from the beginning
         if await tx.fetch_one(f"SELECT 1 FROM {table.name} LIMIT 1") is not None:
             return False
     return True

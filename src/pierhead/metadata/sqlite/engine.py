@@ -15,7 +15,7 @@ from pierhead.errors import ConfigurationError, MetadataUnavailable, Moved, Movi
 from pierhead.metadata.clock import now
 
 # What each version of the schema adds to the one before.
-STEPS = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql", "schema_5.sql", "schema_6.sql")
+STEPS = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql", "schema_5.sql", "schema_6.sql", "schema_7.sql")
 SCHEMA_VERSION = len(STEPS)
 APPLICATION_ID = 0x50494552  # PIER, at its place in the file's header
 BUSY_MILLISECONDS = 30_000
