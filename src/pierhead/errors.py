@@ -22,6 +22,7 @@ PierheadError
 │                           NeverPointedThere · PointsThere · BytesGone
 ├── Unauthenticated · AccessDenied · OpenModeRefused · TooManyRequests
 ├── Unavailable             StorageFull · StorageFailed · Busy · MetadataUnavailable · Moving · Moved
+│                           SignInUnavailable
 ├── BlobMissing
 ├── MoveFailed              of a registry into another one: never on the wire
 └── ConfigurationError      every mistake of the configuration, or a store that may not be served
@@ -252,13 +253,19 @@ class OpenModeRefused(PierheadError):
 class TooManyRequests(PierheadError):
     """too many requests; wait a little"""
 
-    retry_after = 1  # seconds
+    def __init__(self, detail: str = "", *, retry_after: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after  # seconds
 
 
 class Unavailable(PierheadError):
     """the registry cannot do this now; try again later"""
 
     retry_after = 5  # seconds
+
+
+class SignInUnavailable(Unavailable):
+    """where this account signs in gives no answer; try again later"""
 
 
 class Busy(Unavailable):

@@ -11,8 +11,6 @@ from typing import Literal, Self
 
 from pierhead.errors import DigestInvalid, RepositoryNameInvalid, TagInvalid
 
-Verb = Literal["pull", "push", "delete"]
-
 HEX_LENGTHS = {"sha256": 64, "sha512": 128}
 NAME_MAX = 255
 
@@ -87,10 +85,43 @@ class Actor:
     """Who acts, as events keep it."""
 
     name: str  # "anonymous" where nobody signed in
-    credential: str = "none"  # the kind of proof: none, basic
+    credential: str = "none"  # the kind of proof: none, password, token …
     address: str = ""
     agent: str = ""
     request_id: str = ""
+    id: int | None = None  # of its row, where it has one
+    token: int | None = None  # which of its tokens it signed in with
+    founds: bool = False  # may push only because the project is not there yet, and is going to be his
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a name leads to, as far as decisions need it."""
+
+    name: RepositoryName  # as it is called now: it may have been asked for by a name that it had
+    project_id: int | None = None
+    repository_id: int | None = None
+    public: bool = False  # everybody may pull
+    since: int = 0  # when the project was made, microseconds since 1970
+
+    @property
+    def rest(self) -> str:
+        """The name without its project; empty for the root repository."""
+        return self.name.partition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """Which repositories somebody sees: all, or what is public and what is his."""
+
+    everything: bool = False
+    projects: frozenset[int] = frozenset()  # whole ones
+    patterns: tuple[tuple[int, str], ...] = ()  # ids of projects, with a pattern below each
+    public: bool = True
+    within: tuple[tuple[int, str], ...] | None = None  # and of all that, what is in here as well
+
+
+EVERYTHING = Visible(everything=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,10 @@ class Server:
             metrics.watch_pool(database.pool)
         metrics.build.watch(lambda: 1, __version__, engine.version())
         store = await stack.enter_async_context(backends.store(settings, metrics.stored))
-        access = stack.enter_context(Access(settings.access, metrics.authenticated))
+        access = stack.enter_context(
+            Access(database, settings.access, settings.htpasswd, settings.projects, observe=metrics.authenticated)
+        )
+        await access.close_for_good()
         registry = Registry(database, store, settings, copies=backends.copies(settings, store), observe=metrics)
         await stack.enter_async_context(_beside(registry.marks.run()))
         traced = await stack.enter_async_context(tracing.open_tracing(os.environ, observability, __version__))

@@ -186,6 +186,35 @@ class AccessSettings(Section):
     hash_queue: int = Field(
         default=64, ge=1, le=10_000, description="Password checks that may wait per worker; more get 429."
     )
+    wrong_passwords: int = Field(
+        default=5,
+        ge=0,
+        le=1000,
+        description="After so many wrong passwords for a name from an address, the next one has to wait; 0: never.",
+    )
+    longest_wait_seconds: float = Field(
+        default=900, ge=1, le=86400, description="The wait doubles with each wrong password, up to so long."
+    )
+
+
+RoleName = Annotated[Literal["reader", "writer", "maintainer", "admin"], Allowed("reader, writer, maintainer or admin")]
+Names = Annotated[tuple[str, ...], BeforeValidator(_items), Allowed("a list of names")]
+
+
+class HtpasswdSettings(Section):
+    """What the users of the htpasswd file may do."""
+
+    role: RoleName = Field(default="maintainer", description="The role that each of them has, everywhere.")
+    admins: Names = Field(default=(), description="Those who are administrators of the system.")
+
+
+class ProjectSettings(Section):
+    """Projects: what a repository's name begins with."""
+
+    create: Annotated[Literal["users", "granted"], Allowed("users or granted")] = Field(
+        default="users",
+        description="Who may make a project, by pushing to it too: every user, or who holds the verb project.create.",
+    )
 
 
 class ManifestSettings(Section):
@@ -426,6 +455,8 @@ class MetricsSettings(Section):
 class Settings(Section):
     server: ServerSettings = ServerSettings()
     access: AccessSettings = AccessSettings()
+    htpasswd: HtpasswdSettings = HtpasswdSettings()
+    projects: ProjectSettings = ProjectSettings()
     manifests: ManifestSettings = ManifestSettings()
     uploads: UploadSettings = UploadSettings()
     trash: TrashSettings = TrashSettings()

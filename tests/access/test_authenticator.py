@@ -3,27 +3,48 @@
 import asyncio
 import base64
 import time
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from pierhead.access.authenticator import Access
+from pierhead.access.authenticator import Access, Admitted
 from pierhead.access.htpasswd import Account
 from pierhead.access.loopback import Headers
-from pierhead.access.principal import ANONYMOUS, Principal
+from pierhead.access.principal import ANONYMOUS
 from pierhead.errors import OpenModeRefused, TooManyRequests, Unauthenticated
+from pierhead.metadata.database import Database
+from pierhead.metadata.sqlite.database import SqliteDatabase
+from pierhead.models import RepositoryName
 from pierhead.settings import AccessSettings
+from pierhead.verbs import ALL, Verb
 from tests.access.hashed import fast, write
 
 pytestmark = pytest.mark.anyio
 
 LOCAL = "127.0.0.1"
+APP = RepositoryName("team/app")
+Opened = Callable[..., AbstractContextManager[Access]]
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    async with SqliteDatabase(tmp_path / "rows.db") as database:
+        yield database
+
+
+@pytest.fixture
+def opened(database: Database) -> Opened:
+    def opened(**settings: object) -> Access:
+        return Access(database, AccessSettings.model_validate(settings))
+
+    return opened
 
 
 def basic(name: str, password: str) -> Headers:
@@ -34,9 +55,8 @@ def raw(authorization: bytes) -> tuple[bytes, bytes]:
     return (b"authorization", authorization)
 
 
-async def sign_in(access: Access, headers: Headers) -> Principal:
-    found = access.authenticate(headers, LOCAL)
-    return found if isinstance(found, Principal) else await found
+async def sign_in(access: Access, headers: Headers) -> Admitted:
+    return await access.admit(headers, LOCAL, APP)
 
 
 @pytest.fixture
@@ -59,37 +79,44 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     return hashed
 
 
-def test_without_accounts_a_local_client_is_anonymous_and_may_do_everything() -> None:
-    access = Access(AccessSettings())
+async def test_without_accounts_a_local_client_is_anonymous_and_may_do_everything(opened: Opened) -> None:
+    with opened() as access:
+        admitted = await access.admit([(b"host", b"localhost")], LOCAL, APP)
 
-    assert access.authenticate([(b"host", b"localhost")], LOCAL) is ANONYMOUS
-    assert all(access.allows(ANONYMOUS, verb, "team/app") for verb in ("pull", "push", "delete"))
-
-
-def test_without_accounts_a_proxied_request_is_refused() -> None:
-    with pytest.raises(OpenModeRefused):
-        Access(AccessSettings()).authenticate([(b"host", b"localhost"), (b"via", b"1.1 x")], LOCAL)
+    assert admitted.principal is ANONYMOUS
+    assert admitted.verbs == ALL
 
 
-def test_allow_anonymous_lets_strangers_in() -> None:
-    access = Access(AccessSettings(allow_anonymous=True))
-
-    assert access.authenticate([(b"host", b"hub.example"), (b"via", b"1.1 x")], "9.9.9.9") is ANONYMOUS
-    assert access.allows(ANONYMOUS, "delete", "team/app")
+async def test_without_accounts_a_proxied_request_is_refused(opened: Opened) -> None:
+    with opened() as access, pytest.raises(OpenModeRefused):
+        await access.admit([(b"host", b"localhost"), (b"via", b"1.1 x")], LOCAL, APP)
 
 
-async def test_an_account_signs_in_and_is_remembered(accounts: Path, counted: list[bytes]) -> None:
-    with Access(AccessSettings(htpasswd=accounts)) as access:
-        principal = await sign_in(access, basic("admin", "secret"))
-        again = access.authenticate(basic("admin", "secret"), LOCAL)
+async def test_allow_anonymous_lets_strangers_in(opened: Opened) -> None:
+    with opened(allow_anonymous=True) as access:
+        admitted = await access.admit([(b"host", b"hub.example"), (b"via", b"1.1 x")], "9.9.9.9", APP)
 
-    assert principal == again == Principal("admin", "basic")
+    assert admitted.principal is ANONYMOUS
+    assert admitted.verbs == ALL
+
+
+async def test_an_account_signs_in_and_is_remembered(accounts: Path, opened: Opened, counted: list[bytes]) -> None:
+    with opened(htpasswd=accounts) as access:
+        first = await sign_in(access, basic("admin", "secret"))
+        again = await sign_in(access, basic("admin", "secret"))
+
+    assert first.principal == again.principal
+    assert (first.principal.name, first.principal.credential, first.principal.source) == (
+        "admin",
+        "password",
+        "htpasswd",
+    )
     assert counted == [b"secret"]
-    assert access.allows(principal, "delete", "team/app")
+    assert {Verb.PUSH, Verb.DELETE_MANIFEST} <= first.verbs
 
 
-async def test_a_wrong_password_is_refused_each_time(accounts: Path, counted: list[bytes]) -> None:
-    with Access(AccessSettings(htpasswd=accounts)) as access:
+async def test_a_wrong_password_is_refused_each_time(accounts: Path, opened: Opened, counted: list[bytes]) -> None:
+    with opened(htpasswd=accounts) as access:
         for _ in range(2):
             with pytest.raises(Unauthenticated):
                 await sign_in(access, basic("admin", "guess"))
@@ -97,8 +124,8 @@ async def test_a_wrong_password_is_refused_each_time(accounts: Path, counted: li
     assert len(counted) == 2
 
 
-async def test_an_unknown_name_costs_a_hash_too(accounts: Path, counted: list[bytes]) -> None:
-    with Access(AccessSettings(htpasswd=accounts)) as access, pytest.raises(Unauthenticated):
+async def test_an_unknown_name_costs_a_hash_too(accounts: Path, opened: Opened, counted: list[bytes]) -> None:
+    with opened(htpasswd=accounts) as access, pytest.raises(Unauthenticated):
         await sign_in(access, basic("nobody", "secret"))
 
     assert counted == [b"secret"]
@@ -120,81 +147,85 @@ async def test_an_unknown_name_costs_a_hash_too(accounts: Path, counted: list[by
         b"Basic " + base64.b64encode(b"admin:" + b"x" * 5000),
     ],
 )
-def test_malformed_credentials_are_refused_without_a_hash(
-    authorization: bytes, accounts: Path, counted: list[bytes]
+async def test_malformed_credentials_are_refused_without_a_hash(
+    authorization: bytes, accounts: Path, opened: Opened, counted: list[bytes]
 ) -> None:
-    with Access(AccessSettings(htpasswd=accounts)) as access, pytest.raises(Unauthenticated):
-        access.authenticate([raw(authorization)], LOCAL)
+    with opened(htpasswd=accounts) as access, pytest.raises(Unauthenticated):
+        await sign_in(access, [raw(authorization)])
 
     assert counted == []
 
 
-async def test_the_scheme_is_read_in_any_case(accounts: Path) -> None:
-    with Access(AccessSettings(htpasswd=accounts)) as access:
-        principal = await sign_in(access, [raw(b"bAsIc  " + base64.b64encode(b"admin:secret"))])
+async def test_the_scheme_is_read_in_any_case(accounts: Path, opened: Opened) -> None:
+    with opened(htpasswd=accounts) as access:
+        admitted = await sign_in(access, [raw(b"bAsIc  " + base64.b64encode(b"admin:secret"))])
 
-    assert principal.name == "admin"
-
-
-def test_with_accounts_an_anonymous_request_is_refused(accounts: Path) -> None:
-    with Access(AccessSettings(htpasswd=accounts)) as access, pytest.raises(Unauthenticated):
-        access.authenticate([(b"host", b"localhost")], LOCAL)
+    assert admitted.principal.name == "admin"
 
 
-async def test_with_accounts_and_allow_anonymous_the_anonymous_may_pull_alone(accounts: Path) -> None:
-    with Access(AccessSettings(htpasswd=accounts, allow_anonymous=True)) as access:
-        principal = await sign_in(access, basic("admin", "secret"))
+async def test_with_accounts_an_anonymous_request_may_do_nothing(accounts: Path, opened: Opened) -> None:
+    with opened(htpasswd=accounts) as access:
+        admitted = await access.admit([(b"host", b"localhost")], LOCAL, APP)
 
-        assert access.authenticate([], LOCAL) is ANONYMOUS
-        assert [access.allows(ANONYMOUS, verb, "a") for verb in ("pull", "push", "delete")] == [True, False, False]
-        assert access.allows(principal, "push", "a")
+    assert admitted.unsigned
+    assert not admitted.verbs
+
+
+async def test_with_accounts_and_allow_anonymous_the_anonymous_may_pull_alone(accounts: Path, opened: Opened) -> None:
+    with opened(htpasswd=accounts, allow_anonymous=True) as access:
+        admitted = await sign_in(access, basic("admin", "secret"))
+
+        assert (await access.admit([], LOCAL, APP)).verbs == {Verb.PULL}
+        assert Verb.PUSH in admitted.verbs
         with pytest.raises(Unauthenticated):
             await sign_in(access, basic("admin", "guess"))
 
 
-async def test_parallel_requests_share_one_hash(accounts: Path, counted: list[bytes]) -> None:
-    with Access(AccessSettings(htpasswd=accounts)) as access:
+async def test_parallel_requests_share_one_hash(accounts: Path, opened: Opened, counted: list[bytes]) -> None:
+    with opened(htpasswd=accounts) as access:
         found = await asyncio.gather(*(sign_in(access, basic("admin", "secret")) for _ in range(50)))
 
-    assert {principal.name for principal in found} == {"admin"}
+    assert {admitted.principal.name for admitted in found} == {"admin"}
     assert counted == [b"secret"]
 
 
-async def test_a_client_that_leaves_does_not_spoil_it_for_the_others(accounts: Path, counted: list[bytes]) -> None:
-    with Access(AccessSettings(htpasswd=accounts)) as access:
+async def test_a_client_that_leaves_does_not_spoil_it_for_the_others(
+    accounts: Path, opened: Opened, counted: list[bytes]
+) -> None:
+    with opened(htpasswd=accounts) as access:
         first = asyncio.ensure_future(sign_in(access, basic("admin", "secret")))
         second = asyncio.ensure_future(sign_in(access, basic("admin", "secret")))
         await asyncio.sleep(0.01)
         first.cancel()
 
-        assert (await second).name == "admin"
+        assert (await second).principal.name == "admin"
 
     assert counted == [b"secret"]
 
 
 @pytest.mark.usefixtures("counted")
-async def test_more_checks_than_may_wait_are_turned_away(accounts: Path) -> None:
-    with Access(AccessSettings(htpasswd=accounts, hash_concurrency=1, hash_queue=2)) as access:
+async def test_more_checks_than_may_wait_are_turned_away(accounts: Path, opened: Opened) -> None:
+    with opened(htpasswd=accounts, hash_concurrency=1, hash_queue=2) as access:
         guesses = [sign_in(access, basic("admin", f"guess {number}")) for number in range(5)]
         results = await asyncio.gather(*guesses, return_exceptions=True)
 
     assert [type(result) for result in results] == [Unauthenticated] * 3 + [TooManyRequests] * 2
 
 
-async def test_a_changed_file_ends_what_was_remembered(accounts: Path) -> None:
-    with Access(AccessSettings(htpasswd=accounts)) as access:
+async def test_a_changed_file_ends_what_was_remembered(accounts: Path, opened: Opened) -> None:
+    with opened(htpasswd=accounts) as access:
         await sign_in(access, basic("admin", "secret"))
         write(accounts, fast("admin", "changed"), age=5)
         passed(access)
 
         with pytest.raises(Unauthenticated):
             await sign_in(access, basic("admin", "secret"))
-        assert (await sign_in(access, basic("admin", "changed"))).name == "admin"
+        assert (await sign_in(access, basic("admin", "changed"))).principal.name == "admin"
 
 
 @pytest.mark.usefixtures("counted")
-async def test_a_file_that_changes_during_a_check_decides_it(accounts: Path) -> None:
-    with Access(AccessSettings(htpasswd=accounts)) as access:
+async def test_a_file_that_changes_during_a_check_decides_it(accounts: Path, opened: Opened) -> None:
+    with opened(htpasswd=accounts) as access:
         signing_in = asyncio.ensure_future(sign_in(access, basic("admin", "secret")))
         await asyncio.sleep(0.01)
         write(accounts, fast("admin", "changed"), age=5)
@@ -204,29 +235,25 @@ async def test_a_file_that_changes_during_a_check_decides_it(accounts: Path) -> 
             await signing_in
 
 
-async def test_what_was_remembered_expires(accounts: Path) -> None:
-    with Access(AccessSettings(htpasswd=accounts, verified_seconds=0.01)) as access:
+async def test_what_was_remembered_expires(accounts: Path, opened: Opened, counted: list[bytes]) -> None:
+    with opened(htpasswd=accounts, verified_seconds=0.01) as access:
         await sign_in(access, basic("admin", "secret"))
         await asyncio.sleep(0.02)
+        await sign_in(access, basic("admin", "secret"))
 
-        found = access.authenticate(basic("admin", "secret"), LOCAL)
-        assert isinstance(found, Awaitable)
-        assert (await found).name == "admin"
+    assert len(counted) == 2
 
 
-async def test_what_is_remembered_is_bounded(accounts: Path) -> None:
+async def test_what_is_remembered_is_bounded(accounts: Path, opened: Opened, counted: list[bytes]) -> None:
     write(accounts, *(fast(f"user{number}", "x") for number in range(20)))
-    with Access(AccessSettings(htpasswd=accounts, verified_entries=16)) as access:
-        for number in range(20):
+    with opened(htpasswd=accounts, verified_entries=16) as access:
+        for number in (*range(20), 19, 0):
             await sign_in(access, basic(f"user{number}", "x"))
 
-        assert isinstance(access.authenticate(basic("user19", "x"), LOCAL), Principal)
-        forgotten = access.authenticate(basic("user0", "x"), LOCAL)
-        assert isinstance(forgotten, Awaitable)
-        await forgotten
+    assert len(counted) == 21  # the last one was remembered, the first one no more
 
 
 def passed(access: Access) -> None:
     """The second between two looks at the file is over."""
-    assert access._passwords is not None
-    access._passwords._file._look_again = 0.0
+    assert access.passwords._file is not None
+    access.passwords._file._look_again = 0.0

@@ -1,8 +1,8 @@
 import pytest
 
-from pierhead.metadata import repositories
+from pierhead.metadata import repositories, visible
 from pierhead.metadata.database import Transaction
-from pierhead.models import RepositoryName
+from pierhead.models import EVERYTHING, RepositoryName
 from tests.metadata.rows import APP, OTHER, add_manifest
 
 pytestmark = pytest.mark.anyio
@@ -38,6 +38,6 @@ async def test_a_page_lists_those_that_hold_a_manifest_in_the_order_of_their_byt
         await add_manifest(tx, RepositoryName(name), "m")
     await repositories.ensure(tx, OTHER)
 
-    assert await repositories.names_after(tx, "", limit=9) == ["a", "a-b", "a.b", "a/b", "a_b", "b"]
-    assert await repositories.names_after(tx, "a-b", limit=2) == ["a.b", "a/b"]
-    assert await repositories.names_after(tx, "b", limit=9) == []
+    assert await visible.names_after(tx, "", EVERYTHING, limit=9) == ["a", "a-b", "a.b", "a/b", "a_b", "b"]
+    assert await visible.names_after(tx, "a-b", EVERYTHING, limit=2) == ["a.b", "a/b"]
+    assert await visible.names_after(tx, "b", EVERYTHING, limit=9) == []

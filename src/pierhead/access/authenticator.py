@@ -1,70 +1,218 @@
-"""The choke point's two questions: who asks, and may they."""
+"""The choke point's two questions: who asks, and what may they do here."""
 
 import base64
 import binascii
-from collections.abc import Awaitable, Callable
-from typing import Self
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
 
+from pierhead.access.decisions import Decisions, Given
 from pierhead.access.htpasswd import AccountsFile
-from pierhead.access.loopback import Headers, LoopbackGuard, is_open
+from pierhead.access.loopback import Headers, LoopbackGuard
 from pierhead.access.passwords import Passwords
 from pierhead.access.principal import ANONYMOUS, Principal
+from pierhead.access.rights import Rights
+from pierhead.access.sources import PasswordSource
+from pierhead.access.tokens import Tokens
+from pierhead.access.verified import Verified
 from pierhead.errors import Unauthenticated
-from pierhead.models import Verb
-from pierhead.settings import AccessSettings
+from pierhead.metadata import rights as rows
+from pierhead.metadata.database import Database
+from pierhead.models import Place, RepositoryName, Visible
+from pierhead.settings import AccessSettings, HtpasswdSettings, ProjectSettings
+from pierhead.verbs import Verb, Verbs
 
-CHALLENGE = b'Basic realm="pierhead"'
 _LONGEST_HEADER = 16 * 1024  # bytes; a name and a password of 4 KiB each, in base64
+_NOWHERE = Place(RepositoryName())
+
+
+class Bearer(Protocol):
+    """Whoever knows bearer tokens."""
+
+    async def check(self, token: bytes) -> tuple[Principal, float]:
+        """For whom it is good, and for how many seconds still. Raises Unauthenticated."""
+        ...
+
+
+class Machines(Protocol):
+    """Whoever knows the tokens that CI systems give to their jobs."""
+
+    def suits(self, password: bytes) -> bool:
+        """Whether a password looks like one."""
+        ...
+
+    async def check(self, password: bytes) -> tuple[Principal, float]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Who asks, and what is held where it was asked for. What the registry is handed of it are plain values."""
+
+    principal: Principal
+    rights: Rights
+    place: Place
+    verbs: Verbs
+
+    def may_pull(self, place: Place) -> bool:
+        """From another repository, by its name of today."""
+        held = self.rights.held(place)
+        if self.principal.narrowed is not None:
+            held &= self.principal.narrowed.at(place.name, place)
+        return Verb.PULL in held
+
+    @property
+    def visible(self) -> Visible:
+        bounds = self.principal.narrowed.within if self.principal.narrowed is not None else None
+        return self.rights.visible if bounds is None else replace(self.rights.visible, within=bounds)
+
+    @property
+    def founds(self) -> bool:
+        """Whether pushing is held here only because there is no such project yet."""
+        return self.place.project_id is None and not self.rights.pushes_everywhere
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether nobody said who it is, so that signing in may help."""
+        return self.principal.id is None and self.principal.rule is None
+
+    @property
+    def unsigned(self) -> bool:
+        """Whether it came without any credential, and has to ask for one: a client learns how by the refusal."""
+        return self.principal.credential == "none" and not self.rights.everything
+
+    @property
+    def too_narrow(self) -> bool:
+        """Whether the credential was narrowed, so that another one of the same owner may do more."""
+        return self.principal.narrowed is not None
 
 
 class Access:
-    """Who may do what, by the section [access]: open to local clients, to all, or to accounts."""
+    """Who may do what. Until it has accounts a registry is open to local clients, or by a setting to all."""
 
-    def __init__(self, settings: AccessSettings, observe: Callable[[bool], None] = lambda _: None) -> None:
-        """Raises ConfigurationError where the file of accounts is missing or has mistakes."""
-        self._guard = LoopbackGuard() if is_open(settings) else None
-        self._allow_anonymous = settings.allow_anonymous
-        self._passwords = Passwords(AccountsFile(settings.htpasswd), settings, observe) if settings.htpasswd else None
+    def __init__(
+        self,
+        database: Database,
+        settings: AccessSettings,
+        htpasswd: HtpasswdSettings | None = None,
+        projects: ProjectSettings | None = None,
+        *,
+        directories: Iterable[PasswordSource] = (),
+        closed: bool = False,
+        observe: Callable[[bool], None] = lambda _: None,
+    ) -> None:
+        """`closed`: whether the settings name any source. Raises ConfigurationError for a broken htpasswd file."""
+        htpasswd, projects = htpasswd or HtpasswdSettings(), projects or ProjectSettings()
+        self._database = database
+        self._guard = None if settings.allow_anonymous else LoopbackGuard()
+        self._has_sources = closed or settings.htpasswd is not None
+        file = AccountsFile(settings.htpasswd) if settings.htpasswd else None
+        self.passwords = Passwords(database, file, directories, settings, observe)
+        self._verified = Verified(seconds=settings.verified_seconds, entries=settings.verified_entries)
+        self._tokens = Tokens(database)
+        self.bearer: Bearer | None = None
+        self.machines: Machines | None = None
+        self.decisions = Decisions(database, _given(settings, htpasswd, projects))
+        self._stack = ExitStack()
 
     def __enter__(self) -> Self:
+        self._stack.callback(self.passwords.close)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._passwords:
-            self._passwords.close()
+        self._stack.close()
 
-    def authenticate(self, headers: Headers, address: str) -> Principal | Awaitable[Principal]:
-        """At once where that is possible, which is nearly always; else something to await.
+    async def close_for_good(self) -> None:
+        """Where the settings name a source: writes down that the registry has accounts, from now on."""
+        if self._has_sources and (await self._database.read(rows.epoch)).closed is None:
+            await self._database.write(rows.close)
+
+    async def is_open(self) -> bool:
+        """Whether nobody has to sign in, as there are no accounts."""
+        return not self._has_sources and (await self.decisions.epoch()).closed is None
+
+    async def admit(self, headers: Headers, address: str, asked: RepositoryName) -> Admitted:
+        """Who asks, and what is held at a repository; of no name: in the system.
 
         `headers` are those of the ASGI scope, in lower case; `address` is the client's.
-        Raises OpenModeRefused, Unauthenticated, TooManyRequests (the awaitable too).
+        Raises OpenModeRefused, Unauthenticated, TooManyRequests, Unavailable.
         """
-        if self._passwords is None:
+        if await self.is_open():
             if self._guard is not None:
                 self._guard.check(headers, address)
-            return ANONYMOUS
+            return await self.standing(ANONYMOUS, asked, open_mode=True)
+        principal = ANONYMOUS
         for name, value in headers:
             if name == b"authorization":
-                return self._passwords.remembered(value) or self._check(value)
-        if self._allow_anonymous:
-            return ANONYMOUS
-        raise Unauthenticated("sign in with an account of this registry")
+                principal = self._remembered(value) or await self._check(value, address)
+                break
+        return await self.standing(principal, asked)
 
-    def allows(self, principal: Principal, verb: Verb, repository: str) -> bool:  # noqa: ARG002 - roles come per repository
-        """Where an anonymous caller is refused, a challenge (401) lets the client sign in; else 403."""
-        return self._passwords is None or principal.credential != "none" or (self._allow_anonymous and verb == "pull")
+    async def standing(self, principal: Principal, asked: RepositoryName, *, open_mode: bool = False) -> Admitted:
+        """What a principal holds now. Raises Unauthenticated where what it proved counts no more."""
+        await self.decisions.epoch()
+        rights = await self.decisions.rights(principal, open_mode=open_mode)
+        if not asked:
+            return Admitted(principal, rights, _NOWHERE, _narrow(rights.system, principal, "", _NOWHERE))
+        place = await self.decisions.place(asked)
+        return Admitted(principal, rights, place, _narrow(rights.held(place), principal, asked, place))
 
-    def _check(self, authorization: bytes) -> Awaitable[Principal]:
-        assert self._passwords is not None  # noqa: S101 - for the type checker
-        name, password = basic_credentials(authorization)
-        return self._passwords.check(authorization, name, password)
+    def _remembered(self, header: bytes) -> Principal | None:
+        if self.passwords.changed():
+            self._verified.clear()
+        return self._verified.get(self._verified.mac(header))
+
+    async def _check(self, header: bytes, address: str) -> Principal:
+        """The slow way. Raises Unauthenticated, TooManyRequests, SignInUnavailable."""
+        mac = self._verified.mac(header)
+        scheme, _, rest = header.strip().partition(b" ")
+        if len(header) > _LONGEST_HEADER:
+            raise Unauthenticated("the credentials are too long")
+        if scheme.lower() == b"bearer":
+            principal, seconds = await self._by_bearer(rest.strip(), address)
+        else:
+            name, password = basic_credentials(header)
+            principal, seconds = await self._by_password(mac, name, password, address)
+        if self.passwords.changed():
+            self._verified.clear()
+        self._verified.keep(mac, principal, seconds=seconds)
+        return principal
+
+    async def _by_bearer(self, token: bytes, address: str) -> tuple[Principal, float | None]:
+        if self._tokens.suits(token):
+            return await self._tokens.check(token, address), None
+        if self.bearer is None:
+            raise Unauthenticated("this bearer token is not of this registry")
+        return await self.bearer.check(token)
+
+    async def _by_password(
+        self, mac: bytes, name: str, password: bytes, address: str
+    ) -> tuple[Principal, float | None]:
+        if self._tokens.suits(password):
+            return await self._tokens.check(password, address), None
+        if self.machines is not None and self.machines.suits(password):
+            return await self.machines.check(password)
+        return await self.passwords.check(mac, name, password, address), None
+
+
+def _narrow(held: Verbs, principal: Principal, asked: str, place: Place) -> Verbs:
+    return held if principal.narrowed is None else held & principal.narrowed.at(asked, place)
+
+
+def _given(settings: AccessSettings, htpasswd: HtpasswdSettings, projects: ProjectSettings) -> Given:
+    return Given(
+        anonymous_pulls=settings.allow_anonymous,
+        users_create_projects=projects.create == "users",
+        htpasswd_role=htpasswd.role,
+        htpasswd_admins=frozenset(htpasswd.admins),
+    )
 
 
 def basic_credentials(authorization: bytes) -> tuple[str, bytes]:
     """Name and password of a Basic Authorization header (RFC 7617). Raises Unauthenticated."""
     scheme, _, encoded = authorization.strip().partition(b" ")
     if scheme.lower() != b"basic":
-        raise Unauthenticated("only Basic authentication is supported")
+        raise Unauthenticated("only Basic and Bearer authentication are supported")
     if len(encoded) > _LONGEST_HEADER:
         raise Unauthenticated("the credentials are too long")
     try:

@@ -1,118 +1,195 @@
-"""Checks of passwords: a slow hash once, then a keyed digest in memory for a while.
+"""Checks of passwords, in all sources: a slow hash once, few at a time, and never on the event loop.
 
-Few hashes run at once, the queue before them is bounded, and requests with the same
-credentials share one check: clients send many requests in parallel before the first is answered.
+A name is bound to the source where it signed in first, and no other source is asked for it. One that nobody knows yet
+is looked for among local accounts, in the htpasswd file, and in the directories in the order of the settings: the first
+that knows it decides. One that gives no answer is passed over.
+
+Requests with the same credentials share one check: clients send many in parallel before the first is answered.
 """
 
 import asyncio
-import secrets
-import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from hashlib import blake2b
 
+from pierhead.access.backoff import Backoff
+from pierhead.access.hashes import kind_of
 from pierhead.access.htpasswd import Account, Accounts, AccountsFile
 from pierhead.access.principal import Principal
-from pierhead.errors import TooManyRequests, Unauthenticated
+from pierhead.access.sources import Identity, PasswordSource, SourceUnavailable, WrongPassword
+from pierhead.errors import SignInUnavailable, TooManyRequests, Unauthenticated, Unavailable
+from pierhead.metadata import sign_ins
+from pierhead.metadata.database import Database
+from pierhead.metadata.sign_ins import SignedIn, User
 from pierhead.settings import AccessSettings
 
 LONGEST_PASSWORD = 4096  # bytes
+_CHECKS_MAX = 1000
+# Checked, in vain, for a name that nobody knows, so that its refusal takes as long as another's.
+_DECOY = "$argon2id$v=19$m=65536,t=3,p=4$cGllcmhlYWQtZGVjb3ktMQ$Ce8cZpIbbmWdEhQ4qF5j9sLJYw1GZ9zNkMEjXQ3JqLA"
+
+log = logging.getLogger(__name__)
 
 
 class Passwords:
     def __init__(
-        self, file: AccountsFile, settings: AccessSettings, observe: Callable[[bool], None] = lambda _: None
+        self,
+        database: Database,
+        file: AccountsFile | None,
+        directories: Iterable[PasswordSource],
+        settings: AccessSettings,
+        observe: Callable[[bool], None] = lambda _: None,
     ) -> None:
+        self._database = database
         self._file = file
+        self._directories = tuple(directories)
         self._observe = observe
         self._settings = settings
-        self._key = secrets.token_bytes(32)
-        self._accounts = file.current()
-        # MAC of an Authorization header -> until when it is good, and for whom.
-        self._verified: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
-        self._checks: dict[bytes, asyncio.Future[bool]] = {}
+        self._accounts = file.current() if file else Accounts({}, None)
+        self._backoff = Backoff(failures=settings.wrong_passwords, longest=settings.longest_wait_seconds)
+        self._checks: dict[bytes, asyncio.Task[Principal]] = {}
+        self._hashing = 0
         self._threads = ThreadPoolExecutor(settings.hash_concurrency, thread_name_prefix="pierhead-password")
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def remembered(self, authorization: bytes) -> Principal | None:
-        """Whom this header was verified for lately. Hot: no hashing beyond one MAC."""
-        if self._file.current() is not self._accounts:
-            self._forget()
-        mac = self._mac(authorization)
-        entry = self._verified.get(mac)
-        if entry is None:
-            return None
-        if entry[0] < time.monotonic():
-            del self._verified[mac]
-            return None
-        return entry[1]
+    def changed(self) -> bool:
+        """Whether the file has changed, so that what was verified by it counts no more. Hot: looks once a second."""
+        if self._file is None or self._file.current() is self._accounts:
+            return False
+        self._accounts = self._file.current()
+        # Checks against the old file are not shared with requests that come from now on.
+        self._checks.clear()
+        return True
 
-    def _mac(self, authorization: bytes) -> bytes:
-        """Keyed BLAKE2b (RFC 7693): a third of HMAC's time, on each request."""
-        return blake2b(authorization, key=self._key, digest_size=32).digest()
+    async def check(self, mac: bytes, name: str, password: bytes, address: str) -> Principal:
+        """Who has this name and password. `mac` stands for both: requests that share it share the check.
 
-    def check(self, authorization: bytes, name: str, password: bytes) -> Awaitable[Principal]:
-        """Raises Unauthenticated, and TooManyRequests while too many checks wait."""
+        Raises Unauthenticated, SignInUnavailable, and TooManyRequests while too many checks wait, or after too many
+        wrong passwords.
+        """
         if len(password) > LONGEST_PASSWORD:
             raise Unauthenticated("the password is too long")
-        return self._check(self._mac(authorization), name, password)
-
-    async def _check(self, mac: bytes, name: str, password: bytes) -> Principal:
+        self._backoff.require(name, address)
         while True:
             accounts = self._accounts
-            accepted = await asyncio.shield(self._shared_check(mac, accounts, name, password))
-            if self._file.current() is not self._accounts:
-                self._forget()
+            try:
+                principal = await asyncio.shield(self._shared(mac, name, password))
+            except Unauthenticated:
+                if self._changed_since(accounts):
+                    continue
+                self._observe(False)
+                self._backoff.wrong(name, address)
+                raise
             # The file may have changed meanwhile: what was checked is then of no worth.
-            if accounts is self._accounts:
-                break
-        self._observe(accepted)
-        if not accepted:
-            raise Unauthenticated("wrong name or password")
-        principal = Principal(name, "basic")
-        self._remember(mac, principal)
-        return principal
+            if principal.source == "htpasswd" and self._changed_since(accounts):
+                continue
+            self._observe(True)
+            self._backoff.right(name, address)
+            return principal
 
-    def _shared_check(self, mac: bytes, accounts: Accounts, name: str, password: bytes) -> asyncio.Future[bool]:
+    def _changed_since(self, accounts: Accounts) -> bool:
+        self.changed()
+        return accounts is not self._accounts
+
+    def _shared(self, mac: bytes, name: str, password: bytes) -> "asyncio.Task[Principal]":
         running = self._checks.get(mac)
         if running is not None:
             return running
-        if len(self._checks) >= self._settings.hash_concurrency + self._settings.hash_queue:
+        if len(self._checks) >= _CHECKS_MAX:
             raise TooManyRequests("too many passwords are being checked")
-        account = accounts.by_name.get(name)
-        work = partial(_accepts, account, accounts.decoy, password)
-        check = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        check = asyncio.ensure_future(self._verify(name, password))
         self._checks[mac] = check
         check.add_done_callback(partial(self._done, mac))
         return check
 
-    def _done(self, mac: bytes, check: asyncio.Future[bool]) -> None:
+    def _done(self, mac: bytes, check: "asyncio.Task[Principal]") -> None:
         if self._checks.get(mac) is check:
             del self._checks[mac]
         if not check.cancelled():
             check.exception()  # retrieved, so that nobody complains where every waiter has left
 
-    def _remember(self, mac: bytes, principal: Principal) -> None:
-        if self._settings.verified_seconds:
-            self._verified[mac] = (time.monotonic() + self._settings.verified_seconds, principal)
-            self._verified.move_to_end(mac)
-            while len(self._verified) > self._settings.verified_entries:
-                self._verified.popitem(last=False)
+    async def _verify(self, name: str, password: bytes) -> Principal:
+        user = await self._database.read(lambda tx: sign_ins.find(tx, name))
+        account = self._account(user, name)
+        if account is not None:
+            if not await self._accepts(account, password):
+                raise Unauthenticated("wrong name or password")
+            if user is not None and user.source == "local":
+                return await self._local(user, name)
+            return await self._remembered(Identity("htpasswd", name, name), user)
+        identity = await self._by_directory(user, name, password)
+        if identity is None:
+            await self._accepts(self._decoy(), password)
+            raise Unauthenticated("wrong name or password")
+        return await self._remembered(identity, user)
 
-    def _forget(self) -> None:
-        self._accounts = self._file.current()
-        self._verified.clear()
-        # Checks against the old file are not shared with requests that come from now on.
-        self._checks.clear()
+    def _account(self, user: User | None, name: str) -> Account | None:
+        """Whose hash is to be checked, if it is known here."""
+        if user is not None and user.source == "local":
+            kind = kind_of(user.hashed or "")
+            return Account(user.hashed, kind) if user.hashed and kind else None
+        return self._accounts.by_name.get(name) if user is None or user.source == "htpasswd" else None
 
+    def _decoy(self) -> Account:
+        kind = kind_of(_DECOY)
+        assert kind is not None  # noqa: S101  it is argon2
+        return self._accounts.decoy or Account(_DECOY, kind)
 
-def _accepts(account: Account | None, decoy: Account | None, password: bytes) -> bool:
-    if account is not None:
-        return account.accepts(password)
-    if decoy is not None:
-        decoy.accepts(password)
-    return False
+    async def _accepts(self, account: Account, password: bytes) -> bool:
+        if self._hashing >= self._settings.hash_concurrency + self._settings.hash_queue:
+            raise TooManyRequests("too many passwords are being checked")
+        self._hashing += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, account.accepts, password)
+        finally:
+            self._hashing -= 1
+
+    async def _by_directory(self, user: User | None, name: str, password: bytes) -> Identity | None:
+        silent = None
+        for directory in self._directories:
+            if user is not None and user.source != directory.name:
+                continue
+            try:
+                identity = await directory.check(name, password)
+            except WrongPassword:
+                raise Unauthenticated("wrong name or password") from None
+            except SourceUnavailable as error:
+                silent = directory.name
+                log.warning("a sign-in source gives no answer", extra={"source": silent, "reason": str(error)})
+                continue
+            if identity is not None:
+                return identity
+        if silent is not None:
+            raise SignInUnavailable(silent)
+        return None
+
+    async def _local(self, user: User, name: str) -> Principal:
+        await self._seen(SignedIn("local", name, name, "", "", ()), user)
+        return Principal(name, "password", user.id, version=user.version, source="local")
+
+    async def _remembered(self, identity: Identity, user: User | None) -> Principal:
+        """With its row, which is written at the first sign-in."""
+        told = SignedIn(
+            identity.source, identity.name, identity.subject, identity.display, identity.email, identity.groups
+        )
+        found = await self._seen(told, user)
+        if found is None:
+            log.warning("a name belongs to another source", extra={"user": identity.name, "source": identity.source})
+            raise Unauthenticated("wrong name or password")
+        return Principal(identity.name, "password", found, source=identity.source)
+
+    async def _seen(self, told: SignedIn, user: User | None) -> int | None:
+        if told.source == "local":
+            return user.id if user else None
+        found = await self._database.read(lambda tx: sign_ins.is_news(tx, told))
+        if found is not None:
+            return found
+        try:
+            return await self._database.write(lambda tx: sign_ins.remember(tx, told))
+        except Unavailable:
+            if user is None:
+                raise
+            return user.id  # a registry that takes no writes now still lets in whom it knows

@@ -6,8 +6,6 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from pierhead import errors
-from pierhead.access.authenticator import CHALLENGE
-from pierhead.access.principal import Principal
 from pierhead.asgi.types import Headers, Receive, Scope, Send
 from pierhead.distribution import blobs, catalog, manifests, referrers, routes, tags, uploads
 from pierhead.distribution.call import Call
@@ -31,6 +29,8 @@ HANDLERS: dict[str, Callable[[Call], Awaitable[None]]] = {
     "list_tags": tags.list_tags,
     "list_referrers": referrers.list_referrers,
 }
+
+CHALLENGE = b'Basic realm="pierhead"'
 
 log = logging.getLogger(__name__)
 
@@ -67,11 +67,13 @@ class Distribution:
         if face.trusts_proxies:
             client = face.proxies.client(call.address, scope["headers"], scheme=scope["scheme"], host="")
             call.address = call.record.address = client.address
-        found = face.access.authenticate(scope["headers"], call.address)
-        call.principal = found if isinstance(found, Principal) else await found
-        call.record.principal = call.principal.name
-        if matched.needs and not face.access.allows(call.principal, matched.needs, matched.repository):
-            if call.principal.credential == "none":
+        admitted = call.admitted = await face.access.admit(scope["headers"], call.address, matched.repository)
+        call.record.principal = admitted.principal.name
+        if matched.needs is None:
+            if admitted.unsigned:
+                raise errors.Unauthenticated("sign in with an account of this registry")
+        elif matched.needs not in admitted.verbs:
+            if admitted.anonymous or admitted.too_narrow:
                 raise errors.Unauthenticated(f"sign in to {matched.needs}")
             raise errors.AccessDenied(f"{matched.needs} on {matched.repository}")
 

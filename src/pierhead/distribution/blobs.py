@@ -4,15 +4,16 @@ from pierhead.asgi.types import Headers
 from pierhead.distribution.call import Call
 from pierhead.distribution.conditions import etag, matches, selected
 from pierhead.models import Blob, Digest
+from pierhead.verbs import Verb
 
 
 async def get_blob(call: Call) -> None:
-    blob = await call.face.registry.blobs.find(call.match.repository, Digest.parse(call.match.target))
+    blob = await call.face.registry.blobs.find(call.repository, Digest.parse(call.match.target))
     headers = _headers(blob)
-    if call.scope["method"] == "HEAD" and call.may_push:
+    if call.scope["method"] == "HEAD" and Verb.PUSH in call.held:
         # Who hears that it is there does not push it.
-        await call.face.registry.blobs.require_bytes(call.match.repository, blob)
-        await call.face.registry.blobs.lease(call.match.repository, blob.digest)
+        await call.face.registry.blobs.require_bytes(call.repository, blob)
+        await call.face.registry.blobs.lease(call.repository, blob.digest)
     if matches(call.header(b"if-none-match"), blob.digest):
         await call.respond_empty(304, headers)
     elif call.scope["method"] == "HEAD":
@@ -54,11 +55,11 @@ async def _send(call: Call, blob: Blob, headers: Headers) -> None:
     status = 206 if part else 200
     if part:
         headers.append((b"content-range", b"bytes %d-%d/%d" % (start, start + length - 1, blob.size)))
-    content = await call.face.registry.blobs.content(call.match.repository, blob)
+    content = await call.face.registry.blobs.content(call.repository, blob)
     if content is not None:
         await call.respond(status, headers, content[start : start + length])
         return
-    reader = await call.face.registry.blobs.open(call.match.repository, blob)
+    reader = await call.face.registry.blobs.open(call.repository, blob)
     try:
         await call.stream(status, headers, reader, start, length)
     finally:
@@ -67,5 +68,5 @@ async def _send(call: Call, blob: Blob, headers: Headers) -> None:
 
 async def delete_blob(call: Call) -> None:
     digest = Digest.parse(call.match.target)
-    await call.face.registry.blobs.delete(call.match.repository, digest, actor=call.actor)
+    await call.face.registry.blobs.delete(call.repository, digest, actor=call.actor)
     await call.respond(202, [])

@@ -13,12 +13,13 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from pierhead.access.principal import Principal
+from pierhead.access.authenticator import Admitted
 from pierhead.asgi.types import Headers, Message, Receive, Scope, Send
 from pierhead.distribution.routes import Match
 from pierhead.errors import BodyTooShort, BodyTooSlow, HeaderInvalid, QueryInvalid
 from pierhead.models import Actor, RepositoryName
 from pierhead.observability.requests import RequestRecord
+from pierhead.verbs import Verbs
 
 if TYPE_CHECKING:
     from pierhead.distribution.face import Face
@@ -52,7 +53,7 @@ class Content(Protocol):
 
 class Call:
     __slots__ = (
-        "_body_done", "_headers", "_query", "address", "face", "match", "principal", "receive", "record", "scope",
+        "_body_done", "_headers", "_query", "address", "admitted", "face", "match", "receive", "record", "scope",
         "send",
     )  # fmt: skip
 
@@ -63,7 +64,7 @@ class Call:
         self.send = send
         self.record = record
         self.match: Match
-        self.principal: Principal
+        self.admitted: Admitted
         self.address = ""
         self._body_done = False
         self._headers: dict[bytes, bytes] | None = None
@@ -126,20 +127,26 @@ class Call:
     @property
     def actor(self) -> Actor:
         agent = self.header(b"user-agent") or b""
+        admitted = self.admitted
         return Actor(
-            name=self.principal.name,
-            credential=self.principal.credential,
+            name=admitted.principal.name,
+            credential=admitted.principal.credential,
             address=self.address,
             agent=agent[:256].decode("latin-1"),
             request_id=self.record.request_id,
+            id=admitted.principal.id,
+            token=admitted.principal.token,
+            founds=admitted.founds,
         )
 
-    def may_pull(self, repository: RepositoryName) -> bool:
-        return self.face.access.allows(self.principal, "pull", repository)
+    @property
+    def repository(self) -> RepositoryName:
+        """As it is called now; `match.repository` is what it was asked by."""
+        return self.admitted.place.name
 
     @property
-    def may_push(self) -> bool:
-        return self.face.access.allows(self.principal, "push", self.match.repository)
+    def held(self) -> Verbs:
+        return self.admitted.verbs
 
     # Its body
 

@@ -10,7 +10,8 @@ async def ping(call: Call) -> None:
 
 async def list_repositories(call: Call) -> None:
     size = page_size(call.query("n"), call.face.page_size)
-    page = await call.face.registry.repositories.page(after=call.query("last") or "", size=size)
+    visible = call.admitted.visible
+    page = await call.face.registry.repositories.page(after=call.query("last") or "", size=size, visible=visible)
     headers = []
     if page.more and page.names:
         headers.append(link("/v2/_catalog", {"n": str(size), "last": page.names[-1]}))

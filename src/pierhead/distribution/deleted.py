@@ -1,4 +1,4 @@
-"""What a 404 says of something that was deleted and can come back, to those who may delete here.
+"""What a 404 says of something that was deleted and can come back, to those who may restore here.
 
 Everybody else gets the answer of what never was, byte for byte.
 """
@@ -6,12 +6,13 @@ Everybody else gets the answer of what never was, byte for byte.
 from pierhead.distribution.call import Call
 from pierhead.errors import ManifestDeleted, PierheadError, RepositoryDeleted, RepositoryUnknown
 from pierhead.models import Digest, TagName
+from pierhead.verbs import Verb
 
 
 async def told(call: Call, error: PierheadError, reference: Digest | TagName | None = None) -> PierheadError:
     """The refusal, with the way back where there is one."""
-    repository = call.match.repository
-    if not call.face.access.allows(call.principal, "delete", repository):
+    repository = call.repository
+    if Verb.RESTORE not in call.held:
         return error
     way_back = await call.face.registry.trash.way_back(repository, reference)
     if way_back is None:

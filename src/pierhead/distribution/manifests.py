@@ -23,7 +23,7 @@ async def get_manifest(call: Call) -> None:
     except TagInvalid as error:  # what cannot be there is not there
         raise ManifestUnknown(call.match.target) from error
     try:
-        manifest = await manifests.find(call.match.repository, reference)
+        manifest = await manifests.find(call.repository, reference)
     except (ManifestUnknown, RepositoryUnknown) as error:
         raise await deleted.told(call, error, reference) from error
     headers = [*_headers(manifest.digest, manifest.media_type)]
@@ -45,23 +45,24 @@ def _headers(digest: Digest, media_type: str) -> tuple[tuple[bytes, bytes], ...]
 
 async def put_manifest(call: Call) -> None:
     limit = call.face.manifest_max_size
-    repository, reference = call.match.repository, parse_reference(call.match.target)
+    reference = parse_reference(call.match.target)
     tags = _tags(call)
     stated = call.content_length
     content = None if stated is not None and stated > limit else await call.body(limit)
     if content is None:
         raise ManifestTooLarge(f"at most {limit} bytes are allowed")
     pushed = await call.face.registry.manifests.push(
-        repository,
+        call.repository,
         reference,
         content,
         content_type=(call.header(b"content-type") or b"").decode("latin-1"),
         tags=tags,
         precondition=_precondition(call),
+        held=call.held,
         actor=call.actor,
     )
     headers = [
-        call.location(f"/v2/{repository}/manifests/{pushed.digest}"),
+        call.location(f"/v2/{call.match.repository}/manifests/{pushed.digest}"),
         (b"docker-content-digest", pushed.digest.encode()),
         *((b"oci-tag", tag.encode()) for tag in tags),
     ]
@@ -79,7 +80,7 @@ def _tags(call: Call) -> tuple[TagName, ...]:
 
 
 async def delete_manifest(call: Call) -> None:
-    repository, reference = call.match.repository, parse_reference(call.match.target)
+    repository, reference = call.repository, parse_reference(call.match.target)
     asked = _precondition(call)
     if isinstance(reference, Digest):
         await call.face.registry.manifests.delete(repository, reference, precondition=asked, actor=call.actor)

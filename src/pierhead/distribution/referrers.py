@@ -16,7 +16,7 @@ async def list_referrers(call: Call) -> None:
     artifact_type = call.query("artifactType")
     size = max(1, page_size(call.query("n"), call.face.page_size))
     page = await call.face.registry.referrers.page(
-        repository, subject, artifact_type=artifact_type, after=call.query("last") or "", size=size
+        call.repository, subject, artifact_type=artifact_type, after=call.query("last") or "", size=size
     )
     headers: Headers = [(b"content-type", OCI_INDEX.encode())]
     if artifact_type is not None:

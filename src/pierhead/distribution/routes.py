@@ -9,27 +9,28 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from pierhead.errors import EndpointUnknown, MethodNotAllowed, RepositoryNameInvalid
-from pierhead.models import RepositoryName, Verb
+from pierhead.models import RepositoryName
+from pierhead.verbs import Verb
 
 # (kind, method) -> (operation, the verb the caller needs on the repository)
 ENDPOINTS: dict[tuple[str, str], tuple[str, Verb | None]] = {
     ("ping", "GET"): ("ping", None),
     ("ping", "HEAD"): ("ping", None),
     ("catalog", "GET"): ("list_repositories", None),
-    ("manifests", "GET"): ("get_manifest", "pull"),
-    ("manifests", "HEAD"): ("get_manifest", "pull"),
-    ("manifests", "PUT"): ("put_manifest", "push"),
-    ("manifests", "DELETE"): ("delete_manifest", "delete"),
-    ("blobs", "GET"): ("get_blob", "pull"),
-    ("blobs", "HEAD"): ("get_blob", "pull"),
-    ("blobs", "DELETE"): ("delete_blob", "delete"),
-    ("uploads", "GET"): ("upload_status", "push"),
-    ("uploads", "PATCH"): ("append_to_upload", "push"),
-    ("uploads", "PUT"): ("finish_upload", "push"),
-    ("uploads", "DELETE"): ("cancel_upload", "push"),
-    ("new upload", "POST"): ("start_upload", "push"),
-    ("tags", "GET"): ("list_tags", "pull"),
-    ("referrers", "GET"): ("list_referrers", "pull"),
+    ("manifests", "GET"): ("get_manifest", Verb.PULL),
+    ("manifests", "HEAD"): ("get_manifest", Verb.PULL),
+    ("manifests", "PUT"): ("put_manifest", Verb.PUSH),
+    ("manifests", "DELETE"): ("delete_manifest", Verb.DELETE_MANIFEST),
+    ("blobs", "GET"): ("get_blob", Verb.PULL),
+    ("blobs", "HEAD"): ("get_blob", Verb.PULL),
+    ("blobs", "DELETE"): ("delete_blob", Verb.DELETE_BLOB),
+    ("uploads", "GET"): ("upload_status", Verb.PUSH),
+    ("uploads", "PATCH"): ("append_to_upload", Verb.PUSH),
+    ("uploads", "PUT"): ("finish_upload", Verb.PUSH),
+    ("uploads", "DELETE"): ("cancel_upload", Verb.PUSH),
+    ("new upload", "POST"): ("start_upload", Verb.PUSH),
+    ("tags", "GET"): ("list_tags", Verb.PULL),
+    ("referrers", "GET"): ("list_referrers", Verb.PULL),
 }
 # What may stand before the last segment of a path; a session's `uploads` is apart.
 _KINDS = frozenset({"manifests", "blobs", "tags", "referrers"})
@@ -53,8 +54,11 @@ def match(method: str, raw_path: bytes) -> Match:
     kind, repository, target = _split(raw_path.decode("ascii"))
     endpoint = ENDPOINTS.get((kind, method))
     if endpoint:
+        operation, needs = endpoint
+        if operation == "delete_manifest" and ":" not in target:
+            needs = Verb.DELETE_TAG
         name = RepositoryName.parse(repository) if repository else RepositoryName()
-        return Match(*endpoint, name, target)
+        return Match(operation, needs, name, target)
     raise MethodNotAllowed(method, [other for known, other in ENDPOINTS if known == kind])
 
 

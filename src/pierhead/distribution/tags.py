@@ -10,7 +10,7 @@ async def list_tags(call: Call) -> None:
     repository = call.match.repository
     size = page_size(call.query("n"), call.face.page_size)
     try:
-        page = await call.face.registry.tags.page(repository, after=call.query("last") or "", size=size)
+        page = await call.face.registry.tags.page(call.repository, after=call.query("last") or "", size=size)
     except RepositoryUnknown as error:
         raise await deleted.told(call, error) from error
     headers = []

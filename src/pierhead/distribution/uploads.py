@@ -30,7 +30,7 @@ async def start_upload(call: Call) -> None:
     algorithm = call.query("digest-algorithm") or "sha256"
     if algorithm not in HEX_LENGTHS:
         raise DigestInvalid(f"digest-algorithm: one of {', '.join(HEX_LENGTHS)} is expected")
-    upload = await call.face.registry.uploads.start(call.match.repository, algorithm=algorithm)
+    upload = await call.face.registry.uploads.start(call.repository, algorithm=algorithm)
     headers = session(call, upload.id, 0)
     if call.face.chunk_min_length:
         headers.append((b"oci-chunk-min-length", b"%d" % call.face.chunk_min_length))
@@ -44,7 +44,7 @@ async def _mount(call: Call, digest: Digest) -> bool:
     except RepositoryNameInvalid:
         return False
     mounted = await call.face.registry.blobs.mount(
-        call.match.repository, digest, source=source, may_pull=call.may_pull, actor=call.actor
+        call.repository, digest, source=source, may_pull=call.admitted.may_pull, actor=call.actor
     )
     if mounted:
         await _created(call, digest)
@@ -52,7 +52,7 @@ async def _mount(call: Call, digest: Digest) -> bool:
 
 
 async def _upload_at_once(call: Call, digest: Digest) -> None:
-    repository, uploads = call.match.repository, call.face.registry.uploads
+    repository, uploads = call.repository, call.face.registry.uploads
     upload = await uploads.start(repository, algorithm=digest.algorithm)
     if uploads.takes_whole(call.content_length):
         await uploads.push(upload, digest, await _whole(call), actor=call.actor, told=False)
@@ -78,7 +78,7 @@ async def append_to_upload(call: Call) -> None:
     async with (
         call.face.upload_slots,
         call.face.registry.uploads.receive(
-            call.match.repository, call.match.target, start=chunk[0] if chunk else None
+            call.repository, call.match.target, start=chunk[0] if chunk else None
         ) as receiving,
     ):
         try:
@@ -98,7 +98,7 @@ async def finish_upload(call: Call) -> None:
     if stated is None:
         raise DigestInvalid("the query parameter digest is missing")
     digest = Digest.parse(stated)
-    repository, uploads = call.match.repository, call.face.registry.uploads
+    repository, uploads = call.repository, call.face.registry.uploads
     upload = await uploads.find(repository, call.match.target)
     if upload.digest == digest:  # a client that did not hear the first answer
         await _created(call, digest)
@@ -120,7 +120,7 @@ async def finish_upload(call: Call) -> None:
 
 
 async def cancel_upload(call: Call) -> None:
-    await call.face.registry.uploads.cancel(call.match.repository, call.match.target)
+    await call.face.registry.uploads.cancel(call.repository, call.match.target)
     await call.respond_empty(204, [])
 
 
@@ -162,7 +162,7 @@ def _require_length(call: Call, chunk: tuple[int, int] | None) -> None:
 
 
 async def _unfinished(call: Call) -> Upload:
-    upload = await call.face.registry.uploads.find(call.match.repository, call.match.target)
+    upload = await call.face.registry.uploads.find(call.repository, call.match.target)
     if upload.digest is not None:
         raise UploadUnknown(upload.id)
     return upload

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from pierhead.errors import Busy
+from pierhead.errors import AccessDenied, Busy
 from pierhead.metadata.database import Transaction
 from pierhead.metadata.portions import among
-from pierhead.models import RepositoryName
+from pierhead.models import Actor, RepositoryName
 
 _TRIES = 3
 
@@ -21,22 +21,41 @@ async def identify_project(tx: Transaction, name: str) -> int | None:
     return row[0] if row else None
 
 
-async def ensure(tx: Transaction, name: RepositoryName) -> int:
-    """The id of a repository, made with its project where they are missing."""
+async def ensure(tx: Transaction, name: RepositoryName, actor: Actor | None = None) -> int:
+    """The id of a repository, made with its project where they are missing; the project is then its maker's.
+
+    Raises AccessDenied for who may push to a new project alone, where somebody else has made it meanwhile.
+    """
+    if actor is not None and actor.founds and await _is_foreign(tx, name.project, actor):
+        raise AccessDenied(f"push on {name}")
     for _ in range(_TRIES):
         found = await identify(tx, name)
         if found is not None:
             return found
-        await _make(tx, name)
+        await _make(tx, name, actor)
     raise Busy(f"{name} is being deleted")
 
 
-async def _make(tx: Transaction, name: RepositoryName) -> None:
+async def _is_foreign(tx: Transaction, project: str, actor: Actor) -> bool:
+    row = await tx.fetch_one(
+        """
+        SELECT EXISTS (SELECT 1 FROM grants WHERE project_id = projects.id AND principal_id = :id)
+          FROM projects WHERE name = :project
+        """,
+        project=project,
+        id=actor.id,
+    )
+    return row is not None and not row[0]
+
+
+async def _make(tx: Transaction, name: RepositoryName, actor: Actor | None) -> None:
     """Makes a repository, unless its project is deleted meanwhile, and gives its name back."""
-    await tx.execute(
+    made = await tx.execute(
         "INSERT INTO projects (name, created_at) VALUES (:name, clock_us()) ON CONFLICT (name) DO NOTHING",
         name=name.project,
     )
+    if made and actor is not None and actor.id is not None:
+        await _give(tx, name.project, actor)
     await tx.execute(
         """
         INSERT INTO repositories (project_id, name, created_at)
@@ -45,6 +64,20 @@ async def _make(tx: Transaction, name: RepositoryName) -> None:
         """,
         name=name,
         project=name.project,
+    )
+
+
+async def _give(tx: Transaction, project: str, actor: Actor) -> None:
+    """Lets the maker of a project be its administrator."""
+    await tx.execute(
+        """
+        INSERT INTO grants (principal_id, role, project_id, made_at, actor)
+        SELECT CAST(:id AS BIGINT), 'admin', projects.id, clock_us(), CAST(:actor AS TEXT)
+          FROM projects WHERE name = :project
+        """,
+        id=actor.id,
+        actor=actor.name,
+        project=project,
     )
 
 
@@ -58,25 +91,6 @@ async def keep_names(tx: Transaction, ids: Sequence[int]) -> dict[int, Repositor
     """The same, to the end of the transaction; without those that are being named anew."""
     rows = await among(tx, "SELECT id, name FROM repositories WHERE id IN ? /*! FOR SHARE SKIP LOCKED */", ids)
     return {repository_id: RepositoryName(name) for repository_id, name in rows}
-
-
-async def names_after(tx: Transaction, after: str, *, limit: int) -> list[RepositoryName]:
-    """Up to `limit` names past `after`, in order, of repositories that hold a manifest."""
-    rows = await tx.fetch_all(
-        """
-        SELECT name
-          FROM repositories
-         WHERE name > :after
-           AND trash_id IS NULL
-           AND EXISTS (SELECT 1 FROM manifests WHERE manifests.repository_id = repositories.id
-                                                 AND manifests.trash_id IS NULL)
-         ORDER BY name
-         LIMIT :limit
-        """,
-        after=after,
-        limit=limit,
-    )
-    return [RepositoryName(name) for (name,) in rows]
 
 
 async def name(tx: Transaction, repository_id: int) -> RepositoryName | None:

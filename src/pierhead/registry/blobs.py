@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pierhead.blobs.store import BlobStore, Reader, SignsUrls
 from pierhead.errors import BlobMissing, BlobUnknown, RepositoryUnknown
 from pierhead.metadata import blobs as rows
-from pierhead.metadata import events, locks, repositories, unreferenced
+from pierhead.metadata import events, locks, repositories, rights, unreferenced
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.unreferenced import Lease
-from pierhead.models import Actor, Blob, Digest, RepositoryName
+from pierhead.models import Actor, Blob, Digest, Place, RepositoryName
 from pierhead.registry import faults, holding
 from pierhead.registry.clock import Clock
 from pierhead.registry.contents import Contents
@@ -159,7 +159,7 @@ class Blobs:
         digest: Digest,
         *,
         source: RepositoryName | None,
-        may_pull: Callable[[RepositoryName], bool],
+        may_pull: Callable[[Place], bool],
         actor: Actor,
     ) -> bool:
         """Lets a repository hold a blob of another one; False where the caller can pull it from none.
@@ -174,7 +174,8 @@ class Blobs:
             await tx.lock(locks.blob(digest, shared=True))
             sources = [source] if source else await rows.holders(tx, digest, limit=_SOURCES_MAX)
             for candidate in sources:
-                if may_pull(candidate) and await rows.held(tx, candidate, digest):
+                place = await rights.place(tx, candidate)
+                if may_pull(place) and await rows.held(tx, place.name, digest):
                     await holding.hold(tx, repository, digest, actor, action="blob.mounted", lease=self._lease)
                     return True
             return False

@@ -34,7 +34,7 @@ async def hold(
     lease: Lease,
 ) -> None:
     """Lets a repository hold a blob, at least until the end of a lease. The blob is locked."""
-    repository_id = await repositories.ensure(tx, repository)
+    repository_id = await repositories.ensure(tx, repository, actor)
     if await blob_rows.hold(tx, repository_id, digest):
         await unreferenced.note(tx, repository_id, digest, lease=lease)
         await events.record(tx, action, repository_id, actor, after=digest)

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 
 from pierhead.errors import (
+    AccessDenied,
     DigestMismatch,
     ManifestDamaged,
     ManifestPartUnknown,
@@ -28,6 +29,7 @@ from pierhead.registry.documents import Document
 from pierhead.registry.preconditions import Precondition
 from pierhead.registry.stale import Stale
 from pierhead.settings import ManifestSettings
+from pierhead.verbs import ALL, Verb, Verbs
 
 # Parsing and hashing more than this happens in a thread, so that nobody waits for it.
 _INLINE_BYTES = 64 * 1024
@@ -97,13 +99,14 @@ class Manifests:
         content_type: str,
         tags: tuple[TagName, ...] = (),
         precondition: Precondition = preconditions.NONE,
+        held: Verbs = ALL,
         actor: Actor,
     ) -> Pushed:
         """Adds a manifest and points `reference` (where it is a tag) and `tags` to it, all or nothing.
 
         The precondition is about each of these tags, or where there is none about the manifest. One that is in the
         trash comes back. Raises ManifestTooLarge, ManifestInvalid, ManifestPartUnknown, DigestMismatch,
-        PreconditionFailed, Pinned.
+        PreconditionFailed, Pinned, and AccessDenied where a tag would move that may not be moved with the verbs `held`.
         """
         if len(content) > self._settings.max_size:
             raise ManifestTooLarge(f"{len(content)} bytes, at most {self._settings.max_size} are allowed")
@@ -122,11 +125,11 @@ class Manifests:
         async def push(tx: Transaction) -> None:
             moving = [locks.tag(repository, tag) for tag in tags]
             await tx.lock(locks.manifest(digest), locks.repository(repository, shared=True), *moving)
-            repository_id = await repositories.ensure(tx, repository)
+            repository_id = await repositories.ensure(tx, repository, actor)
             if precondition != preconditions.NONE:
                 await _require(tx, repository_id, precondition, digest, tags)
             manifest_id, added = await self._add(tx, repository_id, digest, content, document, tagged=bool(tags))
-            moved = await _point(tx, repository_id, manifest_id, digest, tags=tags, actor=actor)
+            moved = await _point(tx, repository_id, manifest_id, digest, tags=tags, held=held, actor=actor)
             if self._deleting.copied:
                 for tag in moved or [None] * added:
                     media_type = document.media_type
@@ -229,9 +232,16 @@ async def _require(
 
 
 async def _point(
-    tx: Transaction, repository_id: int, manifest_id: int, digest: Digest, *, tags: tuple[TagName, ...], actor: Actor
+    tx: Transaction,
+    repository_id: int,
+    manifest_id: int,
+    digest: Digest,
+    *,
+    tags: tuple[TagName, ...],
+    held: Verbs,
+    actor: Actor,
 ) -> list[TagName | None]:
-    """Points tags to a manifest, writes what happened, and returns the tags that moved. Raises Pinned."""
+    """Points tags to a manifest, writes what happened, and returns the tags that moved. Raises Pinned, AccessDenied."""
     moved: list[TagName | None] = []
     if not tags:
         await events.record(tx, "manifest.pushed", repository_id, actor, after=digest)
@@ -242,6 +252,8 @@ async def _point(
         )
         if before == digest:
             continue
+        if before is not None and Verb.MOVE_TAG not in held:
+            raise AccessDenied(f"{Verb.MOVE_TAG}: the tag {tag} points to another manifest already")
         await point(tx, repository_id, tag, manifest_id, before=before)
         await tag_rows.remember(
             tx, tag_rows.Move(repository_id, tag, "moved" if before else "created", before, digest, event_id)

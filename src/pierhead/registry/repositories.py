@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from pierhead.metadata import repositories as rows
+from pierhead.metadata import visible as rows
 from pierhead.metadata.database import Database
-from pierhead.models import RepositoryName
+from pierhead.models import EVERYTHING, RepositoryName, Visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Repositories:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def page(self, *, after: str, size: int) -> RepositoryPage:
-        """Repositories that hold a manifest, in order."""
-        names = await self._database.read(lambda tx: rows.names_after(tx, after, limit=size + 1))
+    async def page(self, *, after: str, size: int, visible: Visible = EVERYTHING) -> RepositoryPage:
+        """Repositories that hold a manifest and may be seen, in order."""
+        names = await self._database.read(lambda tx: rows.names_after(tx, after, visible, limit=size + 1))
         return RepositoryPage(names[:size], more=len(names) > size)

@@ -1,7 +1,8 @@
 """`Database` over PostgreSQL: operations run at once, each on a connection of a bounded pool.
 
 A read that needs a single statement is one round trip: it is run without a transaction around it, and run again
-with one where it turns out to need more. Nothing is remembered between two reads.
+with one where it turns out to need more. Nothing is remembered between two reads; but those who ask the same thing
+while one of them waits are answered together, by a read that began after all of them had asked.
 """
 
 import asyncio
@@ -44,6 +45,9 @@ class PostgresqlDatabase:
         self._observe = observe
         self._dialler = Dialler(settings)
         self._running: set[asyncio.Task[Any]] = set()
+        # Of what is recalled: the read that is under way, and the one that comes next.
+        self._now: dict[Hashable, asyncio.Task[Any]] = {}
+        self._next: dict[Hashable, asyncio.Task[Any]] = {}
         self.pool = Pool(self._dialler.dial, settings)
 
     async def __aenter__(self) -> Self:
@@ -65,8 +69,24 @@ class PostgresqlDatabase:
     async def read(self, operation: Operation[T]) -> T:
         return await self._tried(lambda connection: self._read(connection, operation))
 
-    async def recall(self, key: Hashable, operation: Operation[T]) -> T:  # noqa: ARG002  every answer is asked for
-        return await self.read(operation)
+    async def recall(self, key: Hashable, operation: Operation[T]) -> T:
+        next_one = self._next.get(key)
+        if next_one is None:
+            next_one = self._next[key] = asyncio.create_task(self._shared(key, operation))
+            next_one.add_done_callback(_retrieve)
+        result: T = await asyncio.shield(next_one)
+        return result
+
+    async def _shared(self, key: Hashable, operation: Operation[T]) -> T:
+        if key in self._now:
+            await asyncio.wait({self._now[key]})
+        # Whoever asks from here on may have seen what this read does not.
+        task = self._now[key] = self._next.pop(key)
+        try:
+            return await self.read(operation)
+        finally:
+            if self._now.get(key) is task:
+                del self._now[key]
 
     async def write(self, operation: Operation[T], *, durable: bool = True) -> T:
         began = time.perf_counter()
@@ -120,3 +140,8 @@ class PostgresqlDatabase:
                     if number > 1 or isinstance(error, ValueError):
                         raise
         raise AssertionError  # for the type checker
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()  # so that nobody complains where every one who asked has left

@@ -128,6 +128,9 @@ CREATE INDEX repository_aliases_by_repository ON repository_aliases (repository_
 ALTER TABLE projects ADD COLUMN visibility TEXT COLLATE "C" NOT NULL DEFAULT 'private'; -- or public: everybody may pull
 ALTER TABLE projects ADD COLUMN owner_id BIGINT REFERENCES principals (id) ON DELETE SET NULL DEFERRABLE; -- whose own
 ALTER TABLE repositories ADD COLUMN visibility TEXT COLLATE "C"; -- none: as its project
+-- A page of what somebody sees is made of pages of his projects.
+CREATE INDEX repositories_in_order ON repositories (project_id, name);
+DROP INDEX repositories_by_project;
 CREATE INDEX projects_public ON projects (id) WHERE visibility = 'public';
 CREATE INDEX repositories_by_visibility ON repositories (visibility, id) WHERE visibility IS NOT NULL;
 

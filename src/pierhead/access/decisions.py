@@ -1,0 +1,143 @@
+"""What is held by whom, from rows, and remembered until any of them changes.
+
+Each answer is of today: the database counts every change of accounts, grants and names (`access_epoch`), and its
+number is read before anything that is remembered counts.
+"""
+
+import time
+from dataclasses import dataclass
+
+from pierhead.access.principal import Principal
+from pierhead.access.rights import Grant, Rights, verbs_of
+from pierhead.errors import Unauthenticated
+from pierhead.metadata import rights as rows
+from pierhead.metadata.database import Database, Transaction
+from pierhead.metadata.rights import Epoch, Granted, Holder
+from pierhead.models import Place, RepositoryName
+from pierhead.patterns import Pattern
+from pierhead.verbs import ROLES, Verb
+
+_REMEMBERED = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the settings give, by where somebody signed in and by name."""
+
+    anonymous_pulls: bool = False
+    users_create_projects: bool = True
+    htpasswd_role: str = "maintainer"
+    htpasswd_admins: frozenset[str] = frozenset()
+    # source -> group -> role on the system
+    group_roles: dict[str, dict[str, str]] | None = None
+    # rule -> grants; of machines of CI
+    rules: dict[str, tuple[Grant, ...]] | None = None
+
+    def to(self, name: str, source: str, groups: tuple[str, ...]) -> list[Grant]:
+        """To a user."""
+        given = []
+        if source == "htpasswd":
+            role = "admin" if name in self.htpasswd_admins else self.htpasswd_role
+            given.append(_by_setting(role, "the settings [htpasswd]"))
+        for group, role in ((self.group_roles or {}).get(source) or {}).items():
+            if group in groups:
+                given.append(_by_setting(role, f"the group {group} of {source}"))
+        if self.users_create_projects:
+            given.append(Grant("-", frozenset({Verb.CREATE_PROJECT}), "the setting projects.create"))
+        return given
+
+
+def _by_setting(role: str, through: str) -> Grant:
+    return Grant(role, ROLES.get(role, frozenset()), through)
+
+
+class Decisions:
+    def __init__(self, database: Database, given: Given) -> None:
+        self._database = database
+        self._given = given
+        self._number = 0
+        self._rights: dict[tuple[int | None, int | None, int | None, str | None], Rights] = {}
+        self._places: dict[RepositoryName, Place] = {}
+        self._open = Rights(everything=True)
+
+    async def epoch(self) -> Epoch:
+        """The state of this moment; what is of another one is forgotten."""
+        epoch = await self._database.recall("access epoch", rows.epoch)
+        if epoch.number != self._number:
+            self._rights.clear()
+            self._places.clear()
+            self._number = epoch.number
+        return epoch
+
+    async def rights(self, principal: Principal, *, open_mode: bool = False) -> Rights:
+        """After `epoch`. Raises Unauthenticated where what was proven counts no more."""
+        if open_mode:
+            return self._open
+        key = (principal.id, principal.token, principal.version, principal.rule)
+        found = self._rights.get(key)
+        if found is None:
+            number = self._number
+            found = await self._read(principal)
+            if number == self._number:  # else it may be of before
+                if len(self._rights) >= _REMEMBERED:
+                    self._rights.clear()
+                self._rights[key] = found
+        if found.until is not None and found.until < time.time() * 1e6:
+            raise Unauthenticated("this token has expired")
+        return found
+
+    async def place(self, name: RepositoryName) -> Place:
+        """After `epoch`. What a name leads to."""
+        found = self._places.get(name)
+        if found is None:
+            number = self._number
+            found = await self._database.read(lambda tx: rows.place(tx, name))
+            if number == self._number:
+                if len(self._places) >= _REMEMBERED:
+                    self._places.clear()
+                self._places[name] = found
+        return found
+
+    async def _read(self, principal: Principal) -> Rights:
+        if principal.rule is not None:
+            return Rights((self._given.rules or {}).get(principal.rule, ()))
+        if principal.id is None:
+            return Rights(pulls_everything=self._given.anonymous_pulls)
+        return await self._database.read(lambda tx: self._of(tx, principal))
+
+    async def _of(self, tx: Transaction, principal: Principal) -> Rights:
+        assert principal.id is not None  # noqa: S101  the caller looked
+        holder = await rows.holder(tx, principal.id)
+        if holder is None or holder.disabled:
+            raise Unauthenticated("this account is disabled")
+        if principal.version is not None and principal.version != holder.version:
+            raise Unauthenticated("the password was changed")
+        until = await _until(tx, principal)
+        grants = [_counted(found) for found in await self._granted(tx, holder)]
+        if holder.kind == "user":
+            grants += self._given.to(holder.name, holder.source, holder.groups)
+        return Rights(tuple(grants), pulls_everything=self._given.anonymous_pulls, until=until)
+
+    async def _granted(self, tx: Transaction, holder: Holder) -> list[Granted]:
+        found = await rows.granted(tx, holder.id)
+        for team in await rows.teams(tx, holder):
+            found += await rows.granted(tx, team)
+        if holder.kind == "user":
+            found += await rows.granted(tx, None)
+        return found
+
+
+async def _until(tx: Transaction, principal: Principal) -> int | None:
+    """When the token ends that was signed in with. Raises Unauthenticated where it was revoked."""
+    if principal.token is None:
+        return None
+    ticket = await rows.ticket(tx, principal.token)
+    if ticket is None or ticket.revoked_at is not None:
+        raise Unauthenticated("this token was revoked")
+    return ticket.expires_at
+
+
+def _counted(granted: Granted) -> Grant:
+    pattern = Pattern.parse(granted.pattern) if granted.pattern is not None else None
+    verbs = verbs_of(granted.role, granted.verbs)
+    return Grant(granted.role, verbs, granted.through or "everybody", granted.project_id, pattern)

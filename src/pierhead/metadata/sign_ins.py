@@ -1,0 +1,124 @@
+"""Rows of who signed in: the user that a source knows, bound to that source from the first time on."""
+
+import json
+from dataclasses import dataclass
+
+from pierhead.metadata.database import Transaction
+
+# So often is it written when somebody was seen.
+SEEN_EVERY = 3_600_000_000  # microseconds
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    id: int
+    source: str
+    hashed: str | None  # the password of a local user
+    version: int
+    disabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A user as its source told of it just now."""
+
+    source: str
+    name: str
+    subject: str
+    display: str
+    email: str
+    groups: tuple[str, ...]
+
+
+async def find(tx: Transaction, name: str) -> User | None:
+    row = await tx.fetch_one(
+        """
+        SELECT principals.id, source, hashed, coalesce(version, 0), disabled_at
+          FROM principals LEFT JOIN passwords ON passwords.principal_id = principals.id
+         WHERE name = :name AND kind = 'user'
+        """,
+        name=name,
+    )
+    if row is None:
+        return None
+    found, source, hashed, version, disabled_at = row
+    return User(found, source, hashed, version, disabled_at is not None)
+
+
+async def remember(tx: Transaction, told: SignedIn) -> int | None:
+    """The id of the user, made at the first sign-in; None where somebody else has the name."""
+    groups = json.dumps(sorted(told.groups))
+    row = await tx.fetch_one(
+        """
+        SELECT id, name, display, email, groups, coalesce(seen_at, 0) + :every < clock_us()
+          FROM principals WHERE source = :source AND subject = :subject AND kind = 'user'
+        """,
+        source=told.source,
+        subject=told.subject,
+        every=SEEN_EVERY,
+    )
+    if row is None:
+        return await _add(tx, told, groups)
+    found: int = row[0]
+    if (row[2], row[3], row[4]) != (told.display, told.email, groups):
+        await tx.execute(
+            "UPDATE principals SET display = :display, email = :email, groups = :groups WHERE id = :id",
+            id=found,
+            display=told.display,
+            email=told.email,
+            groups=groups,
+        )
+    if row[5]:
+        await tx.execute("UPDATE principals SET seen_at = clock_us() WHERE id = :id", id=found)
+    return found
+
+
+async def is_news(tx: Transaction, told: SignedIn) -> int | None:
+    """The id of the user where nothing is to be written of this sign-in."""
+    row = await tx.fetch_one(
+        """
+        SELECT id FROM principals
+         WHERE source = :source AND subject = :subject AND kind = 'user' AND display = :display AND email = :email
+           AND groups = :groups AND coalesce(seen_at, 0) + :every >= clock_us()
+        """,
+        source=told.source,
+        subject=told.subject,
+        display=told.display,
+        email=told.email,
+        groups=json.dumps(sorted(told.groups)),
+        every=SEEN_EVERY,
+    )
+    return row[0] if row else None
+
+
+async def _add(tx: Transaction, told: SignedIn, groups: str) -> int | None:
+    row = await tx.fetch_one(
+        """
+        INSERT INTO principals (kind, name, source, subject, display, email, groups, made_at, seen_at)
+        VALUES ('user', :name, :source, :subject, :display, :email, :groups, clock_us(), clock_us())
+            ON CONFLICT (name) DO NOTHING
+        RETURNING id
+        """,
+        name=told.name,
+        source=told.source,
+        subject=told.subject,
+        display=told.display,
+        email=told.email,
+        groups=groups,
+    )
+    if row is not None:
+        return int(row[0])
+    row = await tx.fetch_one(
+        "SELECT id FROM principals WHERE name = :name AND source = :source AND subject = :subject AND kind = 'user'",
+        name=told.name,
+        source=told.source,
+        subject=told.subject,
+    )
+    return row[0] if row else None
+
+
+async def used(tx: Transaction, token_id: int, address: str) -> None:
+    """That a token was used, and from where."""
+    await tx.execute(
+        "UPDATE tokens SET used_at = clock_us(), used_from = :address WHERE id = :id", id=token_id, address=address
+    )
