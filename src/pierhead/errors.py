@@ -5,6 +5,7 @@ PierheadError
 ├── RepositoryNameInvalid · EndpointUnknown
 ├── RepositoryUnknown       RepositoryDeleted · ProjectUnknown
 ├── MethodNotAllowed
+├── PrincipalUnknown
 ├── DigestInvalid · DigestMismatch
 ├── TagInvalid · TooManyTags
 ├── ManifestUnknown         ManifestDamaged · ManifestDeleted
@@ -65,6 +66,10 @@ class RepositoryDeleted(RepositoryUnknown):
 
 class ProjectUnknown(RepositoryUnknown):
     """no project has this name"""
+
+
+class PrincipalUnknown(PierheadError):
+    """there is no user, team or robot of this name"""
 
 
 class EndpointUnknown(PierheadError):

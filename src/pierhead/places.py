@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from pierhead import backends, configuration
+from pierhead.access import explaining
+from pierhead.access.explaining import Explained
 from pierhead.blobs.files import FileStore
 from pierhead.data_directory import ServeLock, alone, prepare
 from pierhead.errors import ConfigurationError
@@ -34,6 +36,7 @@ from pierhead.registry.damage import Damage
 from pierhead.registry.pace import Pace
 from pierhead.registry.registry import Registry
 from pierhead.settings import DatabaseSettings, ServerSettings, Settings
+from pierhead.verbs import Verb
 
 _DAMAGED = 1000  # blobs of a page
 _HOLDERS = 3
@@ -174,6 +177,12 @@ def _directory(settings: Settings, directory: Path) -> Settings:
 
 def _same(directory: Path, other: Path) -> bool:
     return directory.resolve() == other.resolve()
+
+
+async def explain_access(settings: Settings, name: str, verb: Verb, repository: RepositoryName) -> Explained:
+    """Why somebody may do something. Raises ConfigurationError, PrincipalUnknown."""
+    async with _registry(settings) as side:
+        return await explaining.explain(side.database, settings, name, verb, repository)
 
 
 @asynccontextmanager

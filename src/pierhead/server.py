@@ -78,7 +78,14 @@ class Server:
         metrics.build.watch(lambda: 1, __version__, engine.version())
         store = await stack.enter_async_context(backends.store(settings, metrics.stored))
         access = stack.enter_context(
-            Access(database, settings.access, settings.htpasswd, settings.projects, observe=metrics.authenticated)
+            Access(
+                database,
+                settings.access,
+                settings.htpasswd,
+                settings.projects,
+                stale_seconds=settings.database.stale_seconds if settings.database.serve_stale else 0,
+                observe=metrics.authenticated,
+            )
         )
         await access.close_for_good()
         registry = Registry(database, store, settings, copies=backends.copies(settings, store), observe=metrics)

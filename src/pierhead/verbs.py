@@ -1,5 +1,6 @@
 """What may be done, once: the verbs that roles are made of. The reference page is derived from this list."""
 
+from collections.abc import Iterable
 from enum import StrEnum, unique
 from typing import Literal, Self
 
@@ -48,6 +49,7 @@ class Verb(StrEnum):
 
 
 Verbs = frozenset[Verb]
+BY_WORD: dict[str, Verb] = {verb.value: verb for verb in Verb}
 NONE: Verbs = frozenset()
 ALL: Verbs = frozenset(Verb)
 
@@ -69,6 +71,12 @@ ROLES: dict[str, Verbs] = {
     "admin": ALL,
     "auditor": _AUDITOR,
 }
+
+
+def known(words: Iterable[str]) -> Verbs:
+    """The verbs of these words. A word that a later version knew counts for nothing."""
+    return frozenset(BY_WORD[word] for word in words if word in BY_WORD)
+
 
 # What clients call it in the scope of a token (distribution, "Token Scope Documentation").
 ACTIONS: dict[str, Verbs] = {

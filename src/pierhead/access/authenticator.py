@@ -99,6 +99,7 @@ class Access:
         *,
         directories: Iterable[PasswordSource] = (),
         closed: bool = False,
+        stale_seconds: float = 0,
         observe: Callable[[bool], None] = lambda _: None,
     ) -> None:
         """`closed`: whether the settings name any source. Raises ConfigurationError for a broken htpasswd file."""
@@ -112,7 +113,7 @@ class Access:
         self._tokens = Tokens(database)
         self.bearer: Bearer | None = None
         self.machines: Machines | None = None
-        self.decisions = Decisions(database, _given(settings, htpasswd, projects))
+        self.decisions = Decisions(database, Given.by(settings, htpasswd, projects), stale_seconds=stale_seconds)
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -197,15 +198,6 @@ class Access:
 
 def _narrow(held: Verbs, principal: Principal, asked: str, place: Place) -> Verbs:
     return held if principal.narrowed is None else held & principal.narrowed.at(asked, place)
-
-
-def _given(settings: AccessSettings, htpasswd: HtpasswdSettings, projects: ProjectSettings) -> Given:
-    return Given(
-        anonymous_pulls=settings.allow_anonymous,
-        users_create_projects=projects.create == "users",
-        htpasswd_role=htpasswd.role,
-        htpasswd_admins=frozenset(htpasswd.admins),
-    )
 
 
 def basic_credentials(authorization: bytes) -> tuple[str, bytes]:

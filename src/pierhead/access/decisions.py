@@ -1,20 +1,23 @@
 """What is held by whom, from rows, and remembered until any of them changes.
 
 Each answer is of today: the database counts every change of accounts, grants and names (`access_epoch`), and its
-number is read before anything that is remembered counts.
+number is read before anything that is remembered counts. While the database is away nobody can know it; who was let in
+lately still is, for as long as what he asks for may be served from memory (setting `database.serve_stale`).
 """
 
 import time
 from dataclasses import dataclass
+from typing import Self
 
 from pierhead.access.principal import Principal
 from pierhead.access.rights import Grant, Rights, verbs_of
-from pierhead.errors import Unauthenticated
+from pierhead.errors import Busy, MetadataUnavailable, Unauthenticated
 from pierhead.metadata import rights as rows
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.rights import Epoch, Granted, Holder
 from pierhead.models import Place, RepositoryName
 from pierhead.patterns import Pattern
+from pierhead.settings import AccessSettings, HtpasswdSettings, ProjectSettings
 from pierhead.verbs import ROLES, Verb
 
 _REMEMBERED = 65_536
@@ -32,6 +35,15 @@ class Given:
     group_roles: dict[str, dict[str, str]] | None = None
     # rule -> grants; of machines of CI
     rules: dict[str, tuple[Grant, ...]] | None = None
+
+    @classmethod
+    def by(cls, access: AccessSettings, htpasswd: HtpasswdSettings, projects: ProjectSettings) -> Self:
+        return cls(
+            anonymous_pulls=access.allow_anonymous,
+            users_create_projects=projects.create == "users",
+            htpasswd_role=htpasswd.role,
+            htpasswd_admins=frozenset(htpasswd.admins),
+        )
 
     def to(self, name: str, source: str, groups: tuple[str, ...]) -> list[Grant]:
         """To a user."""
@@ -52,9 +64,11 @@ def _by_setting(role: str, through: str) -> Grant:
 
 
 class Decisions:
-    def __init__(self, database: Database, given: Given) -> None:
+    def __init__(self, database: Database, given: Given, *, stale_seconds: float = 0) -> None:
         self._database = database
-        self._given = given
+        self.given = given
+        self._stale_seconds = stale_seconds
+        self._last: tuple[Epoch, float] | None = None  # and when it was read
         self._number = 0
         self._rights: dict[tuple[int | None, int | None, int | None, str | None], Rights] = {}
         self._places: dict[RepositoryName, Place] = {}
@@ -62,7 +76,14 @@ class Decisions:
 
     async def epoch(self) -> Epoch:
         """The state of this moment; what is of another one is forgotten."""
-        epoch = await self._database.recall("access epoch", rows.epoch)
+        try:
+            epoch = await self._database.recall("access epoch", rows.epoch)
+        except (Busy, MetadataUnavailable):
+            if self._last is None or time.monotonic() - self._last[1] > self._stale_seconds:
+                raise
+            return self._last[0]
+        if self._stale_seconds:
+            self._last = epoch, time.monotonic()
         if epoch.number != self._number:
             self._rights.clear()
             self._places.clear()
@@ -100,9 +121,9 @@ class Decisions:
 
     async def _read(self, principal: Principal) -> Rights:
         if principal.rule is not None:
-            return Rights((self._given.rules or {}).get(principal.rule, ()))
+            return Rights((self.given.rules or {}).get(principal.rule, ()))
         if principal.id is None:
-            return Rights(pulls_everything=self._given.anonymous_pulls)
+            return Rights(pulls_everything=self.given.anonymous_pulls)
         return await self._database.read(lambda tx: self._of(tx, principal))
 
     async def _of(self, tx: Transaction, principal: Principal) -> Rights:
@@ -115,8 +136,8 @@ class Decisions:
         until = await _until(tx, principal)
         grants = [_counted(found) for found in await self._granted(tx, holder)]
         if holder.kind == "user":
-            grants += self._given.to(holder.name, holder.source, holder.groups)
-        return Rights(tuple(grants), pulls_everything=self._given.anonymous_pulls, until=until)
+            grants += self.given.to(holder.name, holder.source, holder.groups)
+        return Rights(tuple(grants), pulls_everything=self.given.anonymous_pulls, until=until)
 
     async def _granted(self, tx: Transaction, holder: Holder) -> list[Granted]:
         found = await rows.granted(tx, holder.id)

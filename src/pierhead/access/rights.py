@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from pierhead.models import Place, Visible
 from pierhead.patterns import Pattern
-from pierhead.verbs import ALL, NONE, ROLES, Verb, Verbs
+from pierhead.verbs import ALL, NONE, ROLES, Verb, Verbs, known
 
 _IN_THE_SYSTEM: Verbs = frozenset(verb for verb in Verb if verb.system)
 _PUBLIC: Verbs = frozenset({Verb.PULL})
@@ -33,10 +33,7 @@ class Grant:
 
 def verbs_of(role: str, custom: Iterable[str] | None = None) -> Verbs:
     """Of a role that comes with the program, or of a custom one by its row. An unknown verb counts for nothing."""
-    if role in ROLES:
-        return ROLES[role]
-    known = {verb.value: verb for verb in Verb}
-    return frozenset(known[word] for word in custom or () if word in known)
+    return ROLES[role] if role in ROLES else known(custom or ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pierhead.metadata import sign_ins
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.rights import Holder, Ticket
 from pierhead.patterns import Pattern
-from pierhead.verbs import Verb
+from pierhead.verbs import known
 
 _KINDS = frozenset(("personal", "robot"))
 # So often is it written that a token was used.
@@ -74,7 +74,6 @@ async def _find(tx: Transaction, token_id: int) -> tuple[Ticket, Holder] | None:
 def _bounds(ticket: Ticket) -> TokenBounds | None:
     if ticket.verbs is None and ticket.places is None:
         return None
-    known = {verb.value: verb for verb in Verb}
-    verbs = None if ticket.verbs is None else frozenset(known[word] for word in ticket.verbs if word in known)
+    verbs = None if ticket.verbs is None else known(ticket.verbs)
     places = None if ticket.places is None else tuple((pid, Pattern.parse(text)) for pid, text in ticket.places)
     return TokenBounds(verbs, places)

@@ -13,6 +13,7 @@ OCI_ERRORS: dict[type[errors.PierheadError], tuple[str, int]] = {
     errors.RepositoryNameInvalid: ("NAME_INVALID", 400),
     errors.RepositoryUnknown: ("NAME_UNKNOWN", 404),
     errors.EndpointUnknown: ("UNSUPPORTED", 404),
+    errors.PrincipalUnknown: ("UNSUPPORTED", 404),
     errors.MethodNotAllowed: ("UNSUPPORTED", 405),
     errors.DigestInvalid: ("DIGEST_INVALID", 400),
     errors.DigestMismatch: ("DIGEST_INVALID", 400),

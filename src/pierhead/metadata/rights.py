@@ -80,6 +80,12 @@ async def holder(tx: Transaction, principal_id: int) -> Holder | None:
     return Holder(found, kind, name, source, tuple(json.loads(groups)), disabled_at is not None, version)
 
 
+async def named(tx: Transaction, name: str) -> Holder | None:
+    """A principal by its name: a user, a team (`@dev`) or a robot (`team+ci`)."""
+    row = await tx.fetch_one("SELECT id FROM principals WHERE name = :name", name=name)
+    return await holder(tx, row[0]) if row else None
+
+
 async def teams(tx: Transaction, holder: Holder) -> list[int]:
     """Teams that somebody is in: as a member, or by a group of the source."""
     rows = await tx.fetch_all(

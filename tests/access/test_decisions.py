@@ -1,0 +1,228 @@
+"""What is held by whom, on both databases: every role at every kind of scope, and what takes it away again."""
+
+import time
+
+import pytest
+
+from pierhead.access.authenticator import Access
+from pierhead.access.decisions import Decisions, Given
+from pierhead.access.principal import ANONYMOUS, Principal
+from pierhead.errors import Unauthenticated
+from pierhead.metadata.database import Database
+from pierhead.models import RepositoryName
+from pierhead.settings import AccessSettings
+from pierhead.verbs import Verb
+from tests.access.people import People, as_user
+
+pytestmark = pytest.mark.anyio
+
+# Written down here once more, by hand: a change of the roles has to be meant.
+READER = {"pull", "history.read", "policy.read"}
+WRITER = READER | {"push", "tag.move"}
+MAINTAINER = WRITER | {
+    "tag.delete", "manifest.delete", "blob.delete", "restore", "pin", "repository.delete", "policy.write",
+    "member.read", "robot.read",
+}  # fmt: skip
+ADMIN = MAINTAINER | {
+    "purge", "repository.rename", "member.write", "robot.write", "audit.read", "project.delete", "project.rename",
+}  # fmt: skip
+SYSTEM = {"project.create", "user.read", "user.write", "role.write", "system.read", "system.write"}
+ROLES = {
+    "reader": READER,
+    "writer": WRITER,
+    "maintainer": MAINTAINER,
+    "admin": ADMIN,
+    "auditor": READER | {"member.read", "robot.read", "audit.read"},
+    "porter": {"pull", "push"},
+}
+NOBODY_CREATES = Given(users_create_projects=False)
+
+HERE, BELOW, ELSEWHERE = RepositoryName("team/web/front"), RepositoryName("team/web"), RepositoryName("other/app")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def held(decisions: Decisions, principal: Principal, name: RepositoryName) -> set[str]:
+    await decisions.epoch()
+    rights = await decisions.rights(principal)
+    return {str(verb) for verb in rights.held(await decisions.place(name))}
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("through", ["himself", "a team", "a group", "everybody"])
+async def test_each_role_gives_its_verbs_where_it_was_granted_and_nowhere_else(
+    either: Database, role: str, through: str
+) -> None:
+    people = People(either)
+    await people.role("porter", "pull", "push", "a verb that this version does not know")
+    team, other = await people.project("team"), await people.project("other")
+    await people.repository("team/web/front")
+    alice = await people.user("alice", source="ldap:corp", groups=("developers",))
+    to: int | None = alice
+    if through == "a team":
+        to = await people.user("@dev", kind="team")
+        await people.member(to, alice)
+    elif through == "a group":
+        to = await people.user("@dev", kind="team", source="ldap:corp")
+        await people.run("UPDATE principals SET subject = 'developers' WHERE id = :id", id=to)
+    elif through == "everybody":
+        to = None
+    decisions, asks = Decisions(either, NOBODY_CREATES), as_user(alice, source="ldap:corp")
+
+    scopes: list[tuple[int | None, str | None, tuple[set[str], set[str], set[str]]]] = [
+        (team, None, (ROLES[role], ROLES[role], set())),
+        (team, "web/*", (ROLES[role], set(), set())),
+        (team, "web", (set(), ROLES[role], set())),
+        (other, "**", (set(), set(), ROLES[role])),
+        (None, None, (ROLES[role], ROLES[role], ROLES[role])),
+    ]
+    assert [await held(decisions, asks, name) for name in (HERE, BELOW, ELSEWHERE)] == [set()] * 3
+    for project, pattern, expected in scopes:
+        grant = await people.grant(to, role, project, pattern)
+        found = tuple([await held(decisions, asks, name) for name in (HERE, BELOW, ELSEWHERE)])
+        system = {str(verb) for verb in (await decisions.rights(asks)).system}
+        await people.run("DELETE FROM grants WHERE id = :id", id=grant)
+
+        assert found == expected, (project, pattern)
+        in_system = SYSTEM if role == "admin" else {"user.read", "system.read"} if role == "auditor" else set()
+        assert system == (ROLES[role] | in_system if project is None else set())
+    assert [await held(decisions, asks, name) for name in (HERE, BELOW, ELSEWHERE)] == [set()] * 3
+
+
+async def test_anonymous_pulls_what_is_public_and_nothing_else(either: Database) -> None:
+    people = People(either)
+    await people.project("open", visibility="public")
+    await people.project("team")
+    await people.repository("team/shown", visibility="public")
+    await people.repository("open/hidden", visibility="private")
+    decisions = Decisions(either, NOBODY_CREATES)
+
+    names = ("open/app", "open/hidden", "team/app", "team/shown", "missing/app")
+    found = {name: await held(decisions, ANONYMOUS, RepositoryName(name)) for name in names}
+
+    assert found == {
+        "open/app": {"pull"}, "open/hidden": set(), "team/app": set(), "team/shown": {"pull"}, "missing/app": set()
+    }  # fmt: skip
+    await people.run("UPDATE projects SET visibility = 'private' WHERE name = 'open'")
+    assert await held(decisions, ANONYMOUS, RepositoryName("open/app")) == set()
+
+
+async def test_a_user_may_push_to_a_project_that_is_not_there_where_users_make_projects(either: Database) -> None:
+    alice = as_user(await People(either).user("alice"))
+    robot = Principal("+ci", "token", await People(either).user("+ci", kind="robot"))
+    name = RepositoryName("new/app")
+
+    assert await held(Decisions(either, Given()), alice, name) == {"pull", "push", "tag.move"}
+    assert await held(Decisions(either, NOBODY_CREATES), alice, name) == set()
+    assert await held(Decisions(either, Given()), robot, name) == set()
+    assert await held(Decisions(either, Given()), ANONYMOUS, name) == set()
+
+
+async def test_who_may_push_everywhere_may_not_make_projects_by_that(either: Database) -> None:
+    people = People(either)
+    bob = await people.user("bob")
+    await people.grant(bob, "writer")
+
+    assert "push" not in await held(Decisions(either, NOBODY_CREATES), as_user(bob), RepositoryName("new/app"))
+    assert "push" in await held(Decisions(either, Given()), as_user(bob), RepositoryName("new/app"))
+
+
+async def test_a_grant_goes_with_its_project_and_does_not_open_one_of_the_same_name(either: Database) -> None:
+    people = People(either)
+    alice = await people.user("alice")
+    await people.grant(alice, "admin", await people.project("team"))
+    decisions = Decisions(either, NOBODY_CREATES)
+    assert "push" in await held(decisions, as_user(alice), HERE)
+
+    await people.run("UPDATE projects SET name = name || '@' || id WHERE name = 'team'")
+    await people.project("team")
+
+    assert await held(decisions, as_user(alice), HERE) == set()
+
+
+async def test_what_somebody_was_called_leads_to_him_no_more(either: Database) -> None:
+    people = People(either)
+    alice = await people.user("alice")
+    asks = Principal("alice", "password", alice, version=1, source="local")
+    await people.password(alice, "$argon2id$")
+    decisions = Decisions(either, NOBODY_CREATES)
+    await decisions.epoch()
+    await decisions.rights(asks)
+
+    await people.run("UPDATE passwords SET version = 2 WHERE principal_id = :id", id=alice)
+    await decisions.epoch()
+    with pytest.raises(Unauthenticated, match="changed"):
+        await decisions.rights(asks)
+    await people.run("UPDATE principals SET disabled_at = 1 WHERE id = :id", id=alice)
+    await decisions.epoch()
+    with pytest.raises(Unauthenticated, match="disabled"):
+        await decisions.rights(as_user(alice))
+
+
+async def test_a_name_that_something_had_leads_to_what_it_is_called_now(either: Database) -> None:
+    people = People(either)
+    alice = await people.user("alice")
+    team = await people.project("team")
+    app = await people.repository("team/app")
+    await people.grant(alice, "reader", team)
+    await people.run("INSERT INTO repository_aliases (name, repository_id, made_at) VALUES ('old/app', :id, 1)", id=app)
+    await people.run("INSERT INTO project_aliases (name, project_id, made_at) VALUES ('crew', :id, 1)", id=team)
+    decisions = Decisions(either, NOBODY_CREATES)
+
+    for asked, name in (("old/app", "team/app"), ("crew/app", "team/app"), ("crew/new", "team/new"), ("crew", "team")):
+        await decisions.epoch()
+        assert (await decisions.place(RepositoryName(asked))).name == name
+        assert await held(decisions, as_user(alice), RepositoryName(asked)) == READER
+    assert await held(decisions, as_user(alice), RepositoryName("old/other")) == set()
+
+
+@pytest.mark.parametrize("kind", ["personal", "robot"])
+async def test_a_token_is_good_for_what_it_names_until_it_is_revoked_or_over(either: Database, kind: str) -> None:
+    people = People(either)
+    alice = await people.user(
+        "alice" if kind == "personal" else "team+ci", kind="user" if kind == "personal" else "robot"
+    )
+    team, other = await people.project("team"), await people.project("other")
+    await people.grant(alice, "admin", team)
+    await people.grant(alice, "admin", other)
+    whole = await people.token(alice, kind=kind)  # type: ignore[arg-type]  # one of the two
+    narrow = await people.token(alice, kind=kind, verbs=("pull", "push"), places=((team, "web/**"),))  # type: ignore[arg-type]  # the same
+    with Access(either, AccessSettings(), closed=True) as access:
+
+        async def holds(token: str, name: RepositoryName) -> set[str]:
+            admitted = await access.admit([(b"authorization", b"Bearer " + token.encode())], "::1", name)
+            return {str(verb) for verb in admitted.verbs}
+
+        assert await holds(whole, HERE) == await holds(whole, ELSEWHERE) == ADMIN
+        assert await holds(narrow, HERE) == {"pull", "push"}
+        assert await holds(narrow, RepositoryName("team/api")) == await holds(narrow, ELSEWHERE) == set()
+
+        await people.run("UPDATE tokens SET revoked_at = 1")
+        for token in (whole, narrow):
+            with pytest.raises(Unauthenticated, match="revoked"):
+                await holds(token, HERE)
+        over = await people.token(alice, kind=kind, expires_at=int((time.time() + 0.5) * 1e6))  # type: ignore[arg-type]  # the same
+        assert await holds(over, HERE) == ADMIN
+        time.sleep(0.6)  # noqa: ASYNC251  nothing else runs
+        with pytest.raises(Unauthenticated, match="expired"):
+            await holds(over, HERE)
+
+
+async def test_a_token_that_is_not_whole_or_another_kind_signs_nobody_in(either: Database) -> None:
+    people = People(either)
+    alice = await people.user("alice")
+    good, refresh = await people.token(alice), await people.token(alice, kind="refresh")
+    swapped = good.replace("phd_pat", "phd_robot")
+    with Access(either, AccessSettings(), closed=True) as access:
+        for bad in (good[:-1], good + "0", good.swapcase(), swapped, refresh, "phd_pat_1_", "phd_" + "9" * 5000):
+            with pytest.raises(Unauthenticated):
+                await access.admit([(b"authorization", b"Bearer " + bad.encode())], "::1", HERE)
+        assert (await access.admit([(b"authorization", b"Bearer " + good.encode())], "::1", HERE)).principal.id == alice
+
+
+async def test_every_verb_is_in_a_role_and_says_what_it_is() -> None:
+    assert {str(verb) for verb in Verb} == ADMIN | SYSTEM
+    assert all(verb.about.endswith(".") for verb in Verb)
