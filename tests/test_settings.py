@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pierhead.configuration import Given, allowed, effective_toml, load, sections_by_name
+from pierhead.configuration import Given, allowed, effective_toml, load, sections_by_name, tables_by_name
 from pierhead.errors import ConfigurationError
 from pierhead.settings import ServerSettings, Settings
 
@@ -192,12 +192,167 @@ def test_the_effective_configuration_is_a_file_that_gives_the_same_one(tmp_path:
     assert set(tomllib.loads(file.read_text())) == set(sections_by_name())
 
 
+DIRECTORIES = """
+[[ldap]]
+name = "corp"
+url = ["ldaps://one.example.org", "ldaps://two.example.org"]
+base_dn = "ou=people,dc=example,dc=org"
+group_base_dn = "ou=groups,dc=example,dc=org"
+teams = { "all of us" = "everybody" }
+
+[[ldap]]
+name = "corp-group"
+url = "ldaps://three.example.org"
+base_dn = "ou=people,dc=example,dc=net"
+"""
+
+
+def test_of_some_sections_there_are_several_in_their_order(tmp_path: Path) -> None:
+    file = tmp_path / "pierhead.toml"
+    file.write_text(DIRECTORIES)
+
+    first, second = load(file, environment={}).settings.ldap
+
+    assert (first.name, first.url) == ("corp", ("ldaps://one.example.org", "ldaps://two.example.org"))
+    assert (second.name, second.url) == ("corp-group", ("ldaps://three.example.org",))
+
+
+def test_a_variable_reaches_one_of_several_by_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "pierhead.toml"
+    file.write_text(DIRECTORIES)
+    environment = {
+        "PIERHEAD_LDAP_CORP_BASE_DN": "ou=all",
+        "PIERHEAD_LDAP_CORP_TEAMS": "dev=developers, ops=operators",
+        "PIERHEAD_LDAP_CORP_GROUP_SCOPE": "one",
+        "PIERHEAD_LDAP_B_SIDE_URL": "ldaps://four.example.org",
+        "PIERHEAD_LDAP_B_SIDE_BASE_DN": "ou=b",
+    }
+
+    configuration = load(file, environment=environment)
+
+    first, second, third = configuration.settings.ldap
+    assert first.base_dn == "ou=all"
+    assert first.teams == {"dev": "developers", "ops": "operators"}
+    assert (second.name, second.scope) == ("corp-group", "one")
+    assert (third.name, third.base_dn) == ("b-side", "ou=b")
+    assert configuration.sources["ldap.corp", "base_dn"] == "PIERHEAD_LDAP_CORP_BASE_DN"
+
+
+def test_a_variable_that_two_of_several_could_mean_is_a_mistake(tmp_path: Path) -> None:
+    told = mistakes(DIRECTORIES, tmp_path, PIERHEAD_LDAP_CORP_GROUP_FILTER="(cn={dn})")
+
+    ambiguous = "ldap.corp-group.filter or ldap.corp.group_filter"
+    assert told[0] == f"PIERHEAD_LDAP_CORP_GROUP_FILTER (environment): is {ambiguous}; write that in the file"
+
+
+def test_a_variable_that_names_none_of_the_file_makes_one_with_the_longest_of_its_settings() -> None:
+    environment = {
+        "PIERHEAD_LDAP_CORP_GROUP_FILTER": "(cn={dn})",
+        "PIERHEAD_LDAP_CORP_GROUP_BASE_DN": "ou=groups",
+        "PIERHEAD_LDAP_CORP_BASE_DN": "ou=people",
+        "PIERHEAD_LDAP_CORP_URL": "ldaps://one.example.org",
+    }
+
+    [directory] = load(environment=environment).settings.ldap
+
+    assert (directory.name, directory.group_filter) == ("corp", "(cn={dn})")
+
+
+def test_mistakes_in_one_of_several_name_it(tmp_path: Path) -> None:
+    toml = """
+[[ldap]]
+name = "corp"
+url = "http://one.example.org"
+base_db = "ou=people"
+
+[[ldap]]
+name = "corp"
+
+[[ldap]]
+url = "ldaps://two.example.org"
+base_dn = "ou=people"
+"""
+
+    misspelt = "PIERHEAD_LDAP_CORP_BIND_PASWORD"
+    told = mistakes(toml, tmp_path, None, PIERHEAD_LDAP_CORP_FILTER="(uid=*)", **{misspelt: "hunter2"})
+
+    file = tmp_path / "pierhead.toml"
+    a_filter = "a filter with {login} in it, such as (uid={login})"
+    servers = "a list of servers of one directory, each ldap://HOST[:PORT] or ldaps://HOST[:PORT]"
+    assert told == [
+        f"ldap.corp.base_db ({file}): no such setting; did you mean base_dn?",
+        f"ldap.corp ({file}): another [[ldap]] has this name too",
+        f"{misspelt} (environment): no such setting; did you mean PIERHEAD_LDAP_CORP_BIND_PASSWORD?",
+        f"ldap.corp.url = 'http://one.example.org' ({file}): must be {servers}",
+        "ldap.corp.base_dn: must be given: a distinguished name, such as ou=people,dc=example,dc=org",
+        f"ldap.corp.filter = '(uid=*)' (PIERHEAD_LDAP_CORP_FILTER): must be {a_filter}",
+        "ldap.3.name: must be given: a name of lower-case letters, digits and - between them, at most 32",
+    ]
+
+
+def test_single_brackets_for_one_of_several_are_a_mistake(tmp_path: Path) -> None:
+    [told] = mistakes('[ldap]\nname = "corp"', tmp_path)
+
+    assert told.endswith("must be written [[ldap]], since there may be several")
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ('url = "ldap://one.example.org"', "ldap.corp.url (FILE): passwords would go over the network in the clear"),
+        (
+            'start_tls = true\nurl = "ldaps://one.example.org"',
+            "ldap.corp.start_tls (FILE): ldaps:// is TLS from the start",
+        ),
+        ('bind_dn = "cn=reader"', "ldap.corp.bind_dn (FILE): needs bind_password or bind_password_file"),
+        ('bind_password = "hunter2"', "ldap.corp.bind_password (FILE): needs bind_dn"),
+        ('admin_groups = ["admins"]', "ldap.corp.admin_groups (FILE): needs group_base_dn"),
+    ],
+)
+def test_settings_of_a_directory_that_contradict_each_other_are_mistakes(
+    changed: str, told: str, tmp_path: Path
+) -> None:
+    table = {"url": '"ldaps://one.example.org"', "base_dn": '"ou=people"', "name": '"corp"'}
+    lines = [f"{key} = {value}" for key, value in table.items() if f"{key} =" not in changed.splitlines()[-1][:8]]
+
+    [mistake] = mistakes("\n".join(["[[ldap]]", *lines, changed]), tmp_path)
+
+    assert mistake.startswith(told.replace("FILE", str(tmp_path / "pierhead.toml")))
+    assert "hunter2" not in mistake
+
+
+def test_plain_ldap_is_for_this_machine_or_for_who_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "pierhead.toml"
+    file.write_text(
+        '[[ldap]]\nname = "here"\nurl = ["ldap://localhost", "ldap://127.0.0.1:3890", "ldap://[::1]"]\n'
+        'base_dn = "ou=a"\n'
+        '[[ldap]]\nname = "there"\nurl = "ldap://far.example.org"\nbase_dn = "ou=a"\nallow_plaintext = true\n'
+    )
+
+    assert len(load(file, environment={}).settings.ldap) == 2
+
+
+def test_several_tables_are_shown_as_a_file_that_gives_the_same_ones(tmp_path: Path) -> None:
+    file = tmp_path / "pierhead.toml"
+    file.write_text(DIRECTORIES)
+    configuration = load(file, environment={"PIERHEAD_LDAP_CORP_GROUP_SCOPE": "one"})
+    shown = tmp_path / "shown.toml"
+    shown.write_text(effective_toml(configuration))
+
+    assert load(shown, environment={}).settings == configuration.settings
+    assert "# PIERHEAD_LDAP_CORP_GROUP_SCOPE" in shown.read_text()
+
+
 def test_every_setting_is_described_and_its_default_is_allowed() -> None:
     for section, model in sections_by_name().items():
         for name, field in model.model_fields.items():
             assert field.description, f"{section}.{name}"
             assert allowed(field) != "a text", f"{section}.{name}"
         model.model_validate(model().model_dump())
+    for kind, table in tables_by_name().items():
+        for name, field in table.model_fields.items():
+            assert field.description, f"{kind}.{name}"
+            assert allowed(field) != "a text", f"{kind}.{name}"
 
 
 def test_a_part_cannot_change_its_settings() -> None:

@@ -8,16 +8,19 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
+from pierhead.access.ldap.mistakes import contradictions
 from pierhead.access.loopback import start_mistake
 from pierhead.errors import ConfigurationError
-from pierhead.settings import Allowed, Section, Settings
+from pierhead.setting_kinds import Allowed, Section, Table
+from pierhead.settings import Settings
 
 PREFIX = "PIERHEAD_"
 CONFIG_VARIABLE = "PIERHEAD_CONFIG"
@@ -25,7 +28,7 @@ CONFIG_VARIABLE = "PIERHEAD_CONFIG"
 _KUBERNETES = re.compile(r"PIERHEAD_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_(TCP|UDP|SCTP).*)?)")
 _LONGEST_VALUE = 80
 
-Key = tuple[str, str]  # section, name
+Key = tuple[str, str]  # section, name; a table's section is its kind and its name: ldap.corp
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class Given:
 @dataclass(slots=True)
 class _Gathered:
     values: dict[Key, Given] = field(default_factory=dict)
+    tables: dict[str, list[str]] = field(default_factory=lambda: {kind: [] for kind in tables_by_name()})
     mistakes: list[str] = field(default_factory=list)
 
 
@@ -61,9 +65,13 @@ def load(
         _read_file(path, gathered)
     _read_environment(environment, gathered)
     gathered.values.update(flags or {})
-    sections = {name: _section(name, gathered) for name in sections_by_name()}
+    sections = {name: _section(name, model, gathered) for name, model in sections_by_name().items()}
+    tables = {
+        kind: tuple(_section(name, model, gathered) for name in gathered.tables[kind])
+        for kind, model in tables_by_name().items()
+    }
     if not gathered.mistakes:
-        settings = Settings.model_validate(sections)
+        settings = Settings.model_validate({**sections, **tables})
         gathered.mistakes += _contradictions(settings, gathered.values)
     if gathered.mistakes:
         raise ConfigurationError(gathered.mistakes)
@@ -71,7 +79,13 @@ def load(
 
 
 def sections_by_name() -> dict[str, type[Section]]:
-    return {name: type(info.default) for name, info in Settings.model_fields.items()}
+    return {name: type(info.default) for name, info in Settings.model_fields.items() if info.default != ()}
+
+
+def tables_by_name() -> dict[str, type[Table]]:
+    """The kinds of which there may be several: arrays of tables in the file."""
+    # Their annotation is tuple[Kind, ...].
+    return {name: get_args(info.annotation)[0] for name, info in Settings.model_fields.items() if info.default == ()}
 
 
 def _read_file(path: Path, gathered: _Gathered) -> None:
@@ -83,17 +97,35 @@ def _read_file(path: Path, gathered: _Gathered) -> None:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         gathered.mistakes.append(f"{path}: is not TOML: {_without_content(error)}")
         return
+    known = [*sections_by_name(), *tables_by_name()]
     for section, table in document.items():
-        if section not in sections_by_name():
-            gathered.mistakes.append(_unknown(f"[{section}]", str(path), section, list(sections_by_name())))
+        if section not in known:
+            gathered.mistakes.append(_unknown(f"[{section}]", str(path), section, known))
+        elif section in tables_by_name():
+            _read_tables(section, table, path, gathered)
         elif not isinstance(table, dict):
             gathered.mistakes.append(f"[{section}] ({path}): must be a table of settings")
         else:
-            _read_table(section, table, path, gathered)
+            _read_table(section, sections_by_name()[section], table, path, gathered)
 
 
-def _read_table(section: str, table: dict[str, object], path: Path, gathered: _Gathered) -> None:
-    known = sections_by_name()[section].model_fields
+def _read_tables(kind: str, tables: object, path: Path, gathered: _Gathered) -> None:
+    if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
+        gathered.mistakes.append(f"[{kind}] ({path}): must be written [[{kind}]], since there may be several")
+        return
+    for number, table in enumerate(tables, start=1):
+        # One without a name is told by its number, and refused for it later.
+        name = table["name"] if isinstance(table.get("name"), str) else str(number)
+        section = f"{kind}.{name}"
+        if section in gathered.tables[kind]:
+            gathered.mistakes.append(f"{section} ({path}): another [[{kind}]] has this name too")
+        else:
+            gathered.tables[kind].append(section)
+            _read_table(section, tables_by_name()[kind], table, path, gathered)
+
+
+def _read_table(section: str, model: type[Section], table: dict[str, object], path: Path, gathered: _Gathered) -> None:
+    known = model.model_fields
     for name, value in table.items():
         if name in known:
             gathered.values[section, name] = Given(value, str(path))
@@ -113,11 +145,56 @@ def _read_environment(environment: Mapping[str, str], gathered: _Gathered) -> No
         for section, model in sections_by_name().items()
         for name in model.model_fields
     }
-    for variable, value in environment.items():
+    # Sorted, as tables that stand nowhere else come in the order of their names.
+    for variable, value in sorted(environment.items()):
         if variable in known:
             gathered.values[known[variable]] = Given(value, variable)
+        elif key := _table_key(variable, gathered):
+            gathered.values[key] = Given(value, variable)
         elif variable.startswith(PREFIX) and variable != CONFIG_VARIABLE and not _KUBERNETES.fullmatch(variable):
-            gathered.mistakes.append(_unknown(variable, "environment", variable, [*known, CONFIG_VARIABLE]))
+            gathered.mistakes.append(
+                _unknown(variable, "environment", variable, [*known, *_variables_of_tables(gathered), CONFIG_VARIABLE])
+            )
+
+
+def _variables_of_tables(gathered: _Gathered) -> list[str]:
+    return [
+        f"{PREFIX}{section}_{name}".replace(".", "_").replace("-", "_").upper()
+        for kind, model in tables_by_name().items()
+        for section in gathered.tables[kind]
+        for name in model.model_fields
+    ]
+
+
+def _table_key(variable: str, gathered: _Gathered) -> Key | None:
+    """PIERHEAD_LDAP_CORP_BASE_DN is base_dn of the table `corp`, which is made where the file has none."""
+    keys = _possible_keys(variable)
+    there = [key for key in keys if key[0] in gathered.tables[_kind_of(key[0])]]
+    if len(there) > 1:
+        named = " or ".join(sorted(".".join(key) for key in there))
+        gathered.mistakes.append(f"{variable} (environment): is {named}; write that in the file")
+    if there or not keys:
+        return there[0] if there else None
+    # X_GROUP_FILTER is the group filter of x, not the filter of x-group.
+    section, name = max(keys, key=lambda key: len(key[1]))
+    gathered.tables[_kind_of(section)].append(section)
+    gathered.values[section, "name"] = Given(section.partition(".")[2], variable)
+    return section, name
+
+
+def _possible_keys(variable: str) -> list[Key]:
+    keys = []
+    for kind, model in tables_by_name().items():
+        prefix = f"{PREFIX}{kind}_".upper()
+        for name in sorted(model.model_fields.keys() - {"name"}):
+            table = variable.removeprefix(prefix).removesuffix(f"_{name}".upper())
+            if table and variable == f"{prefix}{table}_{name}".upper():
+                keys.append((f"{kind}.{table.lower().replace('_', '-')}", name))
+    return keys
+
+
+def _kind_of(section: str) -> str:
+    return section.partition(".")[0]
 
 
 def _unknown(shown: str, source: str, name: str, known: list[str]) -> str:
@@ -126,18 +203,19 @@ def _unknown(shown: str, source: str, name: str, known: list[str]) -> str:
     return f"{shown} ({source}): no such setting; {hint}"
 
 
-def _section(name: str, gathered: _Gathered) -> Section | None:
-    model = sections_by_name()[name]
+def _section(name: str, model: type[Section], gathered: _Gathered) -> Section | None:
     given = {key: value for (section, key), value in gathered.values.items() if section == name}
     try:
         return model.model_validate({key: one.value for key, one in given.items()})
     except ValidationError as error:
         wrong = dict.fromkeys(str(mistake["loc"][0]) for mistake in error.errors(include_url=False))
-        gathered.mistakes += [_refusal(name, key, given[key], model.model_fields[key]) for key in wrong]
+        gathered.mistakes += [_refusal(name, key, given.get(key), model.model_fields[key]) for key in wrong]
         return None
 
 
-def _refusal(section: str, name: str, given: Given, info: FieldInfo) -> str:
+def _refusal(section: str, name: str, given: Given | None, info: FieldInfo) -> str:
+    if given is None:
+        return f"{section}.{name}: must be given: {allowed(info)}"
     return f"{section}.{name} = {_shown(given.value, info)} ({given.source}): must be {allowed(info)}"
 
 
@@ -196,22 +274,32 @@ def _contradictions(settings: Settings, given: Mapping[Key, Given]) -> list[str]
     if open_to_strangers:
         source = given["server", "host"].source if ("server", "host") in given else "default"
         mistakes.append(f"server.host = {server.host!r} ({source}): {open_to_strangers}")
+    for directory in settings.ldap:
+        for name, mistake in contradictions(directory):
+            key = f"ldap.{directory.name}", name
+            mistakes.append(f"{'.'.join(key)} ({given[key].source if key in given else 'default'}): {mistake}")
     return mistakes
 
 
 def effective_toml(configuration: Configuration) -> str:
     """The settings as a TOML file that gives the same ones, each with its source."""
     lines = []
-    for section, model in sections_by_name().items():
-        lines.append(f"[{section}]")
-        table = getattr(configuration.settings, section)
-        for name in model.model_fields:
-            value = getattr(table, name)
-            source = configuration.sources.get((section, name), "default")
-            text = f"# {name} is not set" if value is None else f"{name} = {_toml(value)}"
-            lines.append(f"{text:<44} # {source}" if value is not None else text)
-        lines.append("")
+    for section in sections_by_name():
+        lines += [f"[{section}]", *_told(configuration, section, getattr(configuration.settings, section)), ""]
+    for kind in tables_by_name():
+        for table in getattr(configuration.settings, kind):
+            lines += [f"[[{kind}]]", *_told(configuration, f"{kind}.{table.name}", table), ""]
     return "\n".join(lines)
+
+
+def _told(configuration: Configuration, section: str, settings: Section) -> Iterator[str]:
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        source = configuration.sources.get((section, name), "default")
+        if value is None:
+            yield f"# {name} is not set"
+        else:
+            yield f"{f'{name} = {_toml(value)}':<44} # {source}"
 
 
 def _toml(value: object) -> str:
@@ -221,5 +309,7 @@ def _toml(value: object) -> str:
         return repr(value)
     if isinstance(value, tuple):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_toml(key)} = {_toml(item)}" for key, item in value.items()) + "}"
     text = str(value).replace("\\", "\\\\").replace('"', '\\"')
     return '"' + "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text) + '"'

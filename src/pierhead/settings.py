@@ -4,116 +4,30 @@ Where the values come from, and how mistakes are told, is `configuration`. A par
 program receives its section, never the whole.
 """
 
-import re
-from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import Field
 
-KIB = 1024
-MIB = 1024 * KIB
-GIB = 1024 * MIB
-
-_UNITS = {"": 1, "KIB": KIB, "MIB": MIB, "GIB": GIB, "TIB": 1024 * GIB}
-_SIZE = re.compile(r"(\d{1,18}) ?([KMGT]iB)?", re.ASCII | re.IGNORECASE)
-_PUBLIC_URL = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?", re.ASCII | re.IGNORECASE)
-
-# A / ? or # of a password that is not written as %2F would end it early, and be told as part of a port.
-_HOST = r"(\[[0-9a-f:.%]+\]|[^\[\]:,/?#@\s]*)(:\d{1,5})?"
-_DATABASE_URL = re.compile(rf"postgres(ql)?://([^/?#]*@)?{_HOST}(,{_HOST})*([/?].*)?", re.ASCII | re.IGNORECASE)
-
-# Without user:password@: a secret does not belong into a URL.
-_STORAGE_URL = re.compile(
-    r"(s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]{0,254}(/[A-Za-z0-9._/-]*)?(\?[!-~]*)?|file:///.+", re.ASCII
+from pierhead.setting_kinds import (
+    GIB,
+    KIB,
+    MIB,
+    Allowed,
+    Bytes,
+    DatabaseUrl,
+    FilePath,
+    Folder,
+    Host,
+    Networks,
+    Origins,
+    Patterns,
+    PublicUrl,
+    Section,
+    StorageUrl,
+    Texts,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Allowed:
-    """What a field takes, for the message that refuses something else."""
-
-    text: str
-
-
-def _size(value: object) -> object:
-    matched = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-    return int(matched[1]) * _UNITS[(matched[2] or "").upper()] if matched else value
-
-
-def _network(value: object) -> IPv4Network | IPv6Network:
-    if isinstance(value, IPv4Network | IPv6Network):
-        return value
-    return ip_network(str(value).strip(), strict=False)
-
-
-def _items(value: object) -> object:
-    """Comma-separated text (an environment variable, a flag) is a list too."""
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
-
-
-def _public_url(value: str) -> str:
-    trimmed = value.rstrip("/")
-    if not _PUBLIC_URL.fullmatch(trimmed):
-        raise ValueError
-    return trimmed
-
-
-def _database_url(value: SecretStr) -> SecretStr:
-    if not _DATABASE_URL.fullmatch(value.get_secret_value()):
-        raise ValueError
-    return value
-
-
-def _storage_url(value: str) -> str:
-    if not _STORAGE_URL.fullmatch(value):
-        raise ValueError
-    return value
-
-
-def _printable(value: str) -> str:
-    if not value or not value.isprintable() or " " in value:
-        raise ValueError
-    return value
-
-
-def _file(value: object) -> object:
-    if value == "":
-        raise ValueError
-    return value
-
-
-Bytes = Annotated[int, BeforeValidator(_size), Allowed("a number of bytes, such as 65536 or 4MiB,")]
-Host = Annotated[str, AfterValidator(_printable), Allowed("an address or a host name")]
-FilePath = Annotated[Path, BeforeValidator(_file), Allowed("the path of a file")]
-Folder = Annotated[Path, BeforeValidator(_file), Allowed("the path of a directory")]
-PublicUrl = Annotated[str, AfterValidator(_public_url), Allowed("http://HOST[:PORT] or https://HOST[:PORT], no path")]
-Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
-Networks = Annotated[
-    tuple[Network, ...], BeforeValidator(_items), Allowed("a list of addresses or networks, such as 10.0.0.0/8")
-]
-Patterns = Annotated[
-    tuple[str, ...], BeforeValidator(_items), Allowed("a list of patterns, such as Docker-Client/17.*")
-]
-DatabaseUrl = Annotated[
-    SecretStr, AfterValidator(_database_url), Allowed("postgresql://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE")
-]
-StorageUrl = Annotated[
-    str,
-    AfterValidator(_storage_url),
-    Allowed("s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX, each with ?OPTIONS, or file:///PATH"),
-]
-Origin = Annotated[str, AfterValidator(lambda text: text if text == "*" else _public_url(text))]
-Origins = Annotated[
-    tuple[Origin, ...], BeforeValidator(_items), Allowed('a list of origins, such as https://ui.example.org, or "*"')
-]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
+from pierhead.source_settings import LdapSettings
 
 
 class ServerSettings(Section):
@@ -198,14 +112,13 @@ class AccessSettings(Section):
 
 
 RoleName = Annotated[Literal["reader", "writer", "maintainer", "admin"], Allowed("reader, writer, maintainer or admin")]
-Names = Annotated[tuple[str, ...], BeforeValidator(_items), Allowed("a list of names")]
 
 
 class HtpasswdSettings(Section):
     """What the users of the htpasswd file may do."""
 
     role: RoleName = Field(default="maintainer", description="The role that each of them has, everywhere.")
-    admins: Names = Field(default=(), description="Those who are administrators of the system.")
+    admins: Texts = Field(default=(), description="Those who are administrators of the system.")
 
 
 class ProjectSettings(Section):
@@ -471,3 +384,4 @@ class Settings(Section):
     log: LogSettings = LogSettings()
     cors: CorsSettings = CorsSettings()
     metrics: MetricsSettings = MetricsSettings()
+    ldap: tuple[LdapSettings, ...] = ()

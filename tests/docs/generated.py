@@ -11,23 +11,24 @@ from pydantic.fields import FieldInfo
 
 from pierhead import errors
 from pierhead.cli.flags import FLAGS
-from pierhead.configuration import PREFIX, allowed, sections_by_name
+from pierhead.configuration import PREFIX, allowed, sections_by_name, tables_by_name
 from pierhead.distribution.errors import OCI_ERRORS, oci_error
 from pierhead.observability.instruments import Counter, Histogram, Instrument
 from pierhead.observability.metrics import Metrics
-from pierhead.settings import GIB, KIB, MIB, Section
+from pierhead.setting_kinds import GIB, KIB, MIB, Section
 from tests.docs.pages import PAGES
 
 _PART = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
 
 
 def settings() -> str:
-    return "\n".join(_section(name, model) for name, model in sections_by_name().items())
+    sections = [_section(f"[{name}]", name, model) for name, model in sections_by_name().items()]
+    return "\n".join(sections + [_section(f"[[{name}]]", name, model) for name, model in tables_by_name().items()])
 
 
-def _section(name: str, model: type[Section]) -> str:
+def _section(heading: str, name: str, model: type[Section]) -> str:
     rows = [_setting(name, key, info) for key, info in model.model_fields.items()]
-    head = f"## [{name}]\n\n{model.__doc__}\n\n| setting | default | takes | meaning |\n| --- | --- | --- | --- |\n"
+    head = f"## {heading}\n\n{model.__doc__}\n\n| setting | default | takes | meaning |\n| --- | --- | --- | --- |\n"
     return head + "\n".join(rows) + "\n"
 
 
@@ -36,10 +37,13 @@ def _setting(section: str, name: str, info: FieldInfo) -> str:
     flag = next((flag for flag, (at, key, *_) in FLAGS.items() if (at, key) == (section, name)), "")
     if (section, name) == ("access", "allow_anonymous"):
         flag = "--allow-anonymous"
-    meaning = (info.description or "") + (f" Flag `{flag}`." if flag else "")
-    return _row(
-        f"`{name}`", f"`{_default(name, info.default)}`" if info.default not in (None, ()) else "", takes, meaning
+    meaning = (
+        ("Must be given. " if info.is_required() else "")
+        + (info.description or "")
+        + (f" Flag `{flag}`." if flag else "")
     )
+    has_default = not info.is_required() and info.default not in (None, (), {})
+    return _row(f"`{name}`", f"`{_default(name, info.default)}`" if has_default else "", takes, meaning)
 
 
 def _default(name: str, value: object) -> str:
@@ -88,6 +92,9 @@ def variables() -> str:
     """How a setting's variable is called, on one example of each section."""
     names = [(section, next(iter(model.model_fields))) for section, model in sections_by_name().items()]
     rows = [_row(f"`{section}.{name}`", f"`{PREFIX}{section}_{name}`".upper()) for section, name in names]
+    for kind, model in tables_by_name().items():
+        _, name, *_ = model.model_fields
+        rows.append(_row(f"`{name}` of the `[[{kind}]]` named `corp`", f"`{PREFIX}{kind}_corp_{name}`".upper()))
     return "| setting | variable |\n| --- | --- |\n" + "\n".join(rows) + "\n"
 
 
