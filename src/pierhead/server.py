@@ -9,6 +9,8 @@ from typing import Any
 
 from pierhead import __version__, backends, memory, worker
 from pierhead.access.authenticator import Access
+from pierhead.access.decisions import Given, has_sources
+from pierhead.access.ldap.directory import LdapDirectory
 from pierhead.asgi.cors import Cors
 from pierhead.asgi.types import App, Receive, Scope, Send
 from pierhead.distribution.app import Distribution
@@ -81,8 +83,9 @@ class Server:
             Access(
                 database,
                 settings.access,
-                settings.htpasswd,
-                settings.projects,
+                Given.by(settings),
+                directories=[stack.enter_context(LdapDirectory(directory)) for directory in settings.ldap],
+                closed=has_sources(settings),
                 stale_seconds=settings.database.stale_seconds if settings.database.serve_stale else 0,
                 observe=metrics.authenticated,
             )

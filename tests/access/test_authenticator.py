@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pierhead.access.authenticator import Access, Admitted
+from pierhead.access.decisions import Given
 from pierhead.access.htpasswd import Account
 from pierhead.access.loopback import Headers
 from pierhead.access.principal import ANONYMOUS
@@ -17,7 +18,7 @@ from pierhead.errors import OpenModeRefused, TooManyRequests, Unauthenticated
 from pierhead.metadata.database import Database
 from pierhead.metadata.sqlite.database import SqliteDatabase
 from pierhead.models import RepositoryName
-from pierhead.settings import AccessSettings
+from pierhead.settings import AccessSettings, Settings
 from pierhead.verbs import ALL, Verb
 from tests.access.hashed import fast, write
 
@@ -42,7 +43,8 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 @pytest.fixture
 def opened(database: Database) -> Opened:
     def opened(**settings: object) -> Access:
-        return Access(database, AccessSettings.model_validate(settings))
+        access = AccessSettings.model_validate(settings)
+        return Access(database, access, Given.by(Settings(access=access)))
 
     return opened
 

@@ -1,6 +1,8 @@
 """What is held by whom, on both databases: every role at every kind of scope, and what takes it away again."""
 
+import base64
 import time
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from pierhead.metadata.database import Database
 from pierhead.models import RepositoryName
 from pierhead.settings import AccessSettings
 from pierhead.verbs import Verb
+from tests.access.hashed import fast, write
 from tests.access.people import People, as_user
 
 pytestmark = pytest.mark.anyio
@@ -190,7 +193,7 @@ async def test_a_token_is_good_for_what_it_names_until_it_is_revoked_or_over(eit
     await people.grant(alice, "admin", other)
     whole = await people.token(alice, kind=kind)  # type: ignore[arg-type]  # one of the two
     narrow = await people.token(alice, kind=kind, verbs=("pull", "push"), places=((team, "web/**"),))  # type: ignore[arg-type]  # the same
-    with Access(either, AccessSettings(), closed=True) as access:
+    with Access(either, AccessSettings(), NOBODY_CREATES, closed=True) as access:
 
         async def holds(token: str, name: RepositoryName) -> set[str]:
             admitted = await access.admit([(b"authorization", b"Bearer " + token.encode())], "::1", name)
@@ -211,12 +214,43 @@ async def test_a_token_is_good_for_what_it_names_until_it_is_revoked_or_over(eit
             await holds(over, HERE)
 
 
+async def test_who_left_the_htpasswd_file_is_let_in_by_none_of_his_tokens(either: Database, tmp_path: Path) -> None:
+    file = write(tmp_path / "htpasswd", fast("alice", "secret"), fast("bob", "secret"))
+    basic = [(b"authorization", b"Basic " + base64.b64encode(b"alice:secret"))]
+    with Access(either, AccessSettings(htpasswd=file), NOBODY_CREATES) as access:
+        admitted = await access.admit(basic, "::1", HERE)
+        assert admitted.principal.id is not None
+        token = await People(either).token(admitted.principal.id)
+        by_token = [(b"authorization", b"Bearer " + token.encode())]
+        assert "pull" in (await access.admit(by_token, "::1", HERE)).verbs
+
+        write(file, fast("bob", "secret"), age=5)
+        assert access.passwords._file is not None
+        access.passwords._file._look_again = 0.0
+        for headers in (by_token, basic):
+            with pytest.raises(Unauthenticated):
+                await access.admit(headers, "::1", HERE)
+
+
+async def test_a_team_that_a_setting_names_for_a_group_counts_for_its_members(either: Database) -> None:
+    people = People(either)
+    alice = await people.user("alice", source="ldap:corp", groups=("cn=dev", "cn=audit"))
+    await people.grant(await people.user("@dev", kind="team"), "writer", await people.project("team"))
+    given = Given(
+        users_create_projects=False,
+        group_teams={"ldap:corp": {"cn=dev": "dev"}},
+        group_roles={"ldap:corp": {"cn=audit": "auditor"}},
+    )
+
+    assert await held(Decisions(either, given), as_user(alice, source="ldap:corp"), HERE) == WRITER | ROLES["auditor"]
+
+
 async def test_a_token_that_is_not_whole_or_another_kind_signs_nobody_in(either: Database) -> None:
     people = People(either)
     alice = await people.user("alice")
     good, refresh = await people.token(alice), await people.token(alice, kind="refresh")
     swapped = good.replace("phd_pat", "phd_robot")
-    with Access(either, AccessSettings(), closed=True) as access:
+    with Access(either, AccessSettings(), NOBODY_CREATES, closed=True) as access:
         for bad in (good[:-1], good + "0", good.swapcase(), swapped, refresh, "phd_pat_1_", "phd_" + "9" * 5000):
             with pytest.raises(Unauthenticated):
                 await access.admit([(b"authorization", b"Bearer " + bad.encode())], "::1", HERE)

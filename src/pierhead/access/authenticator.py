@@ -20,7 +20,7 @@ from pierhead.errors import Unauthenticated
 from pierhead.metadata import rights as rows
 from pierhead.metadata.database import Database
 from pierhead.models import Place, RepositoryName, Visible
-from pierhead.settings import AccessSettings, HtpasswdSettings, ProjectSettings
+from pierhead.settings import AccessSettings
 from pierhead.verbs import Verb, Verbs
 
 _LONGEST_HEADER = 16 * 1024  # bytes; a name and a password of 4 KiB each, in base64
@@ -94,8 +94,7 @@ class Access:
         self,
         database: Database,
         settings: AccessSettings,
-        htpasswd: HtpasswdSettings | None = None,
-        projects: ProjectSettings | None = None,
+        given: Given,
         *,
         directories: Iterable[PasswordSource] = (),
         closed: bool = False,
@@ -103,7 +102,6 @@ class Access:
         observe: Callable[[bool], None] = lambda _: None,
     ) -> None:
         """`closed`: whether the settings name any source. Raises ConfigurationError for a broken htpasswd file."""
-        htpasswd, projects = htpasswd or HtpasswdSettings(), projects or ProjectSettings()
         self._database = database
         self._guard = None if settings.allow_anonymous else LoopbackGuard()
         self._has_sources = closed or settings.htpasswd is not None
@@ -113,7 +111,7 @@ class Access:
         self._tokens = Tokens(database)
         self.bearer: Bearer | None = None
         self.machines: Machines | None = None
-        self.decisions = Decisions(database, Given.by(settings, htpasswd, projects), stale_seconds=stale_seconds)
+        self.decisions = Decisions(database, given, file, stale_seconds=stale_seconds)
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -143,6 +141,9 @@ class Access:
                 self._guard.check(headers, address)
             return await self.standing(ANONYMOUS, asked, open_mode=True)
         principal = ANONYMOUS
+        if self.passwords.changed():
+            self._verified.clear()
+            self.decisions.forget()
         for name, value in headers:
             if name == b"authorization":
                 principal = self._remembered(value) or await self._check(value, address)
@@ -159,8 +160,6 @@ class Access:
         return Admitted(principal, rights, place, _narrow(rights.held(place), principal, asked, place))
 
     def _remembered(self, header: bytes) -> Principal | None:
-        if self.passwords.changed():
-            self._verified.clear()
         return self._verified.get(self._verified.mac(header))
 
     async def _check(self, header: bytes, address: str) -> Principal:
@@ -174,8 +173,6 @@ class Access:
         else:
             name, password = basic_credentials(header)
             principal, seconds = await self._by_password(mac, name, password, address)
-        if self.passwords.changed():
-            self._verified.clear()
         self._verified.keep(mac, principal, seconds=seconds)
         return principal
 

@@ -6,9 +6,11 @@ lately still is, for as long as what he asks for may be served from memory (sett
 """
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Self
 
+from pierhead.access.htpasswd import AccountsFile
 from pierhead.access.principal import Principal
 from pierhead.access.rights import Grant, Rights, verbs_of
 from pierhead.errors import Busy, MetadataUnavailable, Unauthenticated
@@ -17,7 +19,7 @@ from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.rights import Epoch, Granted, Holder
 from pierhead.models import Place, RepositoryName
 from pierhead.patterns import Pattern
-from pierhead.settings import AccessSettings, HtpasswdSettings, ProjectSettings
+from pierhead.settings import Settings
 from pierhead.verbs import ROLES, Verb
 
 _REMEMBERED = 65_536
@@ -32,17 +34,25 @@ class Given:
     htpasswd_role: str = "maintainer"
     htpasswd_admins: frozenset[str] = frozenset()
     # source -> group -> role on the system
-    group_roles: dict[str, dict[str, str]] | None = None
+    group_roles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    # source -> group -> name of a team
+    group_teams: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     # rule -> grants; of machines of CI
-    rules: dict[str, tuple[Grant, ...]] | None = None
+    rules: Mapping[str, tuple[Grant, ...]] = field(default_factory=dict)
 
     @classmethod
-    def by(cls, access: AccessSettings, htpasswd: HtpasswdSettings, projects: ProjectSettings) -> Self:
+    def by(cls, settings: Settings) -> Self:
+        directories = {f"ldap:{directory.name}": directory for directory in settings.ldap}
         return cls(
-            anonymous_pulls=access.allow_anonymous,
-            users_create_projects=projects.create == "users",
-            htpasswd_role=htpasswd.role,
-            htpasswd_admins=frozenset(htpasswd.admins),
+            anonymous_pulls=settings.access.allow_anonymous,
+            users_create_projects=settings.projects.create == "users",
+            htpasswd_role=settings.htpasswd.role,
+            htpasswd_admins=frozenset(settings.htpasswd.admins),
+            group_roles={
+                source: dict.fromkeys(told.auditor_groups, "auditor") | dict.fromkeys(told.admin_groups, "admin")
+                for source, told in directories.items()
+            },
+            group_teams={source: told.teams for source, told in directories.items()},
         )
 
     def to(self, name: str, source: str, groups: tuple[str, ...]) -> list[Grant]:
@@ -51,12 +61,16 @@ class Given:
         if source == "htpasswd":
             role = "admin" if name in self.htpasswd_admins else self.htpasswd_role
             given.append(_by_setting(role, "the settings [htpasswd]"))
-        for group, role in ((self.group_roles or {}).get(source) or {}).items():
-            if group in groups:
-                given.append(_by_setting(role, f"the group {group} of {source}"))
+        roles = self.group_roles.get(source, {})
+        given += [_by_setting(roles[group], f"the group {group} of {source}") for group in groups if group in roles]
         if self.users_create_projects:
             given.append(Grant("-", frozenset({Verb.CREATE_PROJECT}), "the setting projects.create"))
         return given
+
+
+def has_sources(settings: Settings) -> bool:
+    """Whether the settings name anything that people sign in with."""
+    return bool(settings.access.htpasswd or settings.ldap)
 
 
 def _by_setting(role: str, through: str) -> Grant:
@@ -64,9 +78,12 @@ def _by_setting(role: str, through: str) -> Grant:
 
 
 class Decisions:
-    def __init__(self, database: Database, given: Given, *, stale_seconds: float = 0) -> None:
+    def __init__(
+        self, database: Database, given: Given, file: AccountsFile | None = None, *, stale_seconds: float = 0
+    ) -> None:
         self._database = database
         self.given = given
+        self._file = file
         self._stale_seconds = stale_seconds
         self._last: tuple[Epoch, float] | None = None  # and when it was read
         self._number = 0
@@ -85,10 +102,13 @@ class Decisions:
         if self._stale_seconds:
             self._last = epoch, time.monotonic()
         if epoch.number != self._number:
-            self._rights.clear()
-            self._places.clear()
+            self.forget()
             self._number = epoch.number
         return epoch
+
+    def forget(self) -> None:
+        self._rights.clear()
+        self._places.clear()
 
     async def rights(self, principal: Principal, *, open_mode: bool = False) -> Rights:
         """After `epoch`. Raises Unauthenticated where what was proven counts no more."""
@@ -121,7 +141,7 @@ class Decisions:
 
     async def _read(self, principal: Principal) -> Rights:
         if principal.rule is not None:
-            return Rights((self.given.rules or {}).get(principal.rule, ()))
+            return Rights(self.given.rules.get(principal.rule, ()))
         if principal.id is None:
             return Rights(pulls_everything=self.given.anonymous_pulls)
         return await self._database.read(lambda tx: self._of(tx, principal))
@@ -131,7 +151,8 @@ class Decisions:
         holder = await rows.holder(tx, principal.id)
         if holder is None or holder.disabled:
             raise Unauthenticated("this account is disabled")
-        if principal.version is not None and principal.version != holder.version:
+        version = self._version(holder)
+        if principal.version is not None and principal.version != version:
             raise Unauthenticated("the password was changed")
         until = await _until(tx, principal)
         grants = [_counted(found) for found in await self._granted(tx, holder)]
@@ -139,9 +160,20 @@ class Decisions:
             grants += self.given.to(holder.name, holder.source, holder.groups)
         return Rights(tuple(grants), pulls_everything=self.given.anonymous_pulls, until=until)
 
+    def _version(self, holder: Holder) -> int:
+        """Of the password that counts now. Raises Unauthenticated where the htpasswd file has him no more."""
+        if holder.source != "htpasswd":
+            return holder.version
+        account = self._file.current().by_name.get(holder.name) if self._file else None
+        if account is None:
+            raise Unauthenticated("this account is no more in the htpasswd file")
+        return account.version
+
     async def _granted(self, tx: Transaction, holder: Holder) -> list[Granted]:
         found = await rows.granted(tx, holder.id)
-        for team in await rows.teams(tx, holder):
+        by_setting = self.given.group_teams.get(holder.source, {})
+        names = [f"@{by_setting[group].removeprefix('@')}" for group in holder.groups if group in by_setting]
+        for team in await rows.teams(tx, holder, also=names):
             found += await rows.granted(tx, team)
         if holder.kind == "user":
             found += await rows.granted(tx, None)

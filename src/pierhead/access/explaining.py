@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pierhead.access.decisions import Decisions, Given
+from pierhead.access.decisions import Decisions, Given, has_sources
 from pierhead.access.htpasswd import AccountsFile
 from pierhead.access.principal import ANONYMOUS, Principal
 from pierhead.access.rights import Grant, Rights
@@ -29,10 +29,11 @@ async def explain(
     database: Database, settings: Settings, name: str, verb: Verb, repository: RepositoryName
 ) -> Explained:
     """As a request would be decided now. `anonymous` is who did not sign in. Raises PrincipalUnknown."""
-    decisions = Decisions(database, Given.by(settings.access, settings.htpasswd, settings.projects))
+    file = AccountsFile(settings.access.htpasswd) if settings.access.htpasswd else None
+    decisions = Decisions(database, Given.by(settings), file)
     epoch = await decisions.epoch()
     place = await decisions.place(repository)
-    if epoch.closed is None and settings.access.htpasswd is None:
+    if epoch.closed is None and not has_sources(settings):
         rights = Rights(everything=True)
         reasons = ["the registry has no accounts: whoever reaches it may do everything"]
     else:

@@ -119,7 +119,7 @@ class Passwords:
                 raise Unauthenticated("wrong name or password")
             if user is not None and user.source == "local":
                 return await self._local(user, name)
-            return await self._remembered(Identity("htpasswd", name, name), user)
+            return await self._remembered(Identity("htpasswd", name, name), user, version=account.version)
         identity = await self._by_directory(user, name, password)
         if identity is None:
             await self._accepts(self._decoy(), password)
@@ -170,7 +170,7 @@ class Passwords:
         await self._seen(SignedIn("local", name, name, "", "", ()), user)
         return Principal(name, "password", user.id, version=user.version, source="local")
 
-    async def _remembered(self, identity: Identity, user: User | None) -> Principal:
+    async def _remembered(self, identity: Identity, user: User | None, *, version: int | None = None) -> Principal:
         """With its row, which is written at the first sign-in."""
         told = SignedIn(
             identity.source, identity.name, identity.subject, identity.display, identity.email, identity.groups
@@ -179,7 +179,7 @@ class Passwords:
         if found is None:
             log.warning("a name belongs to another source", extra={"user": identity.name, "source": identity.source})
             raise Unauthenticated("wrong name or password")
-        return Principal(identity.name, "password", found, source=identity.source)
+        return Principal(identity.name, "password", found, version=version, source=identity.source)
 
     async def _seen(self, told: SignedIn, user: User | None) -> int | None:
         if told.source == "local":

@@ -1,6 +1,7 @@
 """Rows that decisions are made on: who somebody is, what he was granted, and what a name leads to."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pierhead.metadata.database import Transaction
@@ -86,8 +87,8 @@ async def named(tx: Transaction, name: str) -> Holder | None:
     return await holder(tx, row[0]) if row else None
 
 
-async def teams(tx: Transaction, holder: Holder) -> list[int]:
-    """Teams that somebody is in: as a member, or by a group of the source."""
+async def teams(tx: Transaction, holder: Holder, *, also: Sequence[str] = ()) -> list[int]:
+    """Teams that somebody is in: as a member, or by a group of the source; and `also` those of these names."""
     rows = await tx.fetch_all(
         """
         SELECT team_id FROM memberships JOIN principals ON principals.id = team_id
@@ -102,7 +103,12 @@ async def teams(tx: Transaction, holder: Holder) -> list[int]:
             source=holder.source,
         )
         found += [team for team, group in linked if group in holder.groups]
-    return found
+    for name in also:
+        row = await tx.fetch_one(
+            "SELECT id FROM principals WHERE kind = 'team' AND name = :name AND disabled_at IS NULL", name=name
+        )
+        found += row or ()
+    return list(dict.fromkeys(found))
 
 
 async def granted(tx: Transaction, principal_id: int | None) -> list[Granted]:
