@@ -99,6 +99,7 @@ def _one_line(value: str) -> str:
 
 Bytes = Annotated[int, BeforeValidator(_size), Allowed("a number of bytes, such as 65536 or 4MiB,")]
 Host = Annotated[str, AfterValidator(_printable), Allowed("an address or a host name")]
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$"), Allowed("the name of a header")]
 FilePath = Annotated[Path, BeforeValidator(_file), Allowed("the path of a file")]
 Folder = Annotated[Path, BeforeValidator(_file), Allowed("the path of a directory")]
 PublicUrl = Annotated[str, AfterValidator(_public_url), Allowed("http://HOST[:PORT] or https://HOST[:PORT], no path")]

@@ -18,6 +18,7 @@ from pierhead.setting_kinds import (
     DatabaseUrl,
     FilePath,
     Folder,
+    HeaderName,
     Host,
     Networks,
     Origins,
@@ -128,6 +129,36 @@ class ProjectSettings(Section):
         default="users",
         description="Who may make a project, by pushing to it too: every user, or who holds the verb project.create.",
     )
+
+
+class CertificateSettings(Section):
+    """Client certificates, as a trusted proxy passes them on."""
+
+    header: HeaderName | None = Field(
+        default=None,
+        description="The header in which the proxies of server.trusted_proxies pass a client's verified certificate, "
+        "as PEM in percent-encoding. They must set it on each request, also where there is none.",
+    )
+    name: Annotated[Literal["cn", "dns", "email", "uri"], Allowed("cn, dns, email or uri")] = Field(
+        default="cn",
+        description="Which part of it is the name: the subject's common name, or its only alternative name of a kind.",
+    )
+
+
+class LimitSettings(Section):
+    """How many requests somebody may make, in each worker; more get 429."""
+
+    account_rate: float = Field(
+        default=0, ge=0, le=1_000_000, description="Requests a second of one account, in the long run; 0: no limit."
+    )
+    account_burst: int = Field(default=1000, ge=1, le=1_000_000, description="Requests of one account at once.")
+    address_rate: float = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="Requests a second from one address that nobody signed in for, in the long run; 0: no limit.",
+    )
+    address_burst: int = Field(default=1000, ge=1, le=1_000_000, description="Such requests at once.")
 
 
 class ManifestSettings(Section):
@@ -370,6 +401,8 @@ class Settings(Section):
     access: AccessSettings = AccessSettings()
     htpasswd: HtpasswdSettings = HtpasswdSettings()
     projects: ProjectSettings = ProjectSettings()
+    certificates: CertificateSettings = CertificateSettings()
+    limits: LimitSettings = LimitSettings()
     manifests: ManifestSettings = ManifestSettings()
     uploads: UploadSettings = UploadSettings()
     trash: TrashSettings = TrashSettings()
