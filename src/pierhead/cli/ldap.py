@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def ldap() -> None:
-    """Look at directories of accounts, the [[ldap]] of the settings."""
+    """Look at directories of accounts."""
 
 
 @ldap.command()
