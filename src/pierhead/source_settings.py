@@ -114,7 +114,7 @@ class LdapSettings(Table):
     )
     nested_depth: int = Field(default=8, ge=1, le=64, description="Levels that follow goes up.")
     groups_max: int = Field(
-        default=1000, ge=1, le=100_000, description="Who is in more groups than this cannot sign in."
+        default=1000, ge=1, le=10_000, description="Who is in more groups than this cannot sign in."
     )
     admin_groups: Texts = Field(default=(), description="Groups whose members administer the registry.")
     auditor_groups: Texts = Field(default=(), description="Groups whose members read everything and change nothing.")

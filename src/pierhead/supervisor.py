@@ -22,6 +22,7 @@ from socket import socket
 
 from pierhead import __version__, backends, listener, tls
 from pierhead.access.htpasswd import AccountsFile
+from pierhead.access.ldap import directory
 from pierhead.access.loopback import is_open
 from pierhead.data_directory import ServeLock, prepare
 from pierhead.errors import ConfigurationError, Unavailable
@@ -318,7 +319,7 @@ def _store_lock(settings: Settings) -> Iterator[None]:
 def check_files(settings: Settings) -> None:
     """The files that the settings name. Raises ConfigurationError with all mistakes."""
     mistakes: list[str] = []
-    for check in (_check_accounts, tls.check, backends.check_store):
+    for check in (_check_accounts, _check_directories, tls.check, backends.check_store):
         try:
             check(settings)
         except ConfigurationError as error:
@@ -330,6 +331,11 @@ def check_files(settings: Settings) -> None:
 def _check_accounts(settings: Settings) -> None:
     if settings.access.htpasswd:
         AccountsFile(settings.access.htpasswd)
+
+
+def _check_directories(settings: Settings) -> None:
+    for one in settings.ldap:
+        directory.prepare(one)
 
 
 def default_workers() -> int:

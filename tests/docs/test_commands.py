@@ -15,8 +15,23 @@ from tests.docs.stage import Stage, reads
 from tests.running import free_port
 from tests.servers.postgresql import Cluster
 from tests.servers.s3 import Server
+from tests.servers.slapd import Server as Directory
+from tests.servers.slapd import slapd
 
-CLIENTS = ("docker", "podman", "skopeo", "crane", "oras", "regctl", "helm", "htpasswd", "openssl", "sqlite3", "nginx")
+CLIENTS = (
+    "docker",
+    "podman",
+    "skopeo",
+    "crane",
+    "oras",
+    "regctl",
+    "helm",
+    "htpasswd",
+    "ldapadd",
+    "openssl",
+    "sqlite3",
+    "nginx",
+)
 # Shown for completeness; a machine without it skips the page, even where the others are required.
 OPTIONAL = ("nginx", "sqlite3")
 # What changes the machine itself, and nothing else.
@@ -58,6 +73,12 @@ def environment(page: Path, request: pytest.FixtureRequest) -> dict[str, str]:
 
 
 @pytest.fixture
+def directory() -> Iterator[Directory]:
+    with slapd() as server:
+        yield server
+
+
+@pytest.fixture
 def names(page: Path, environment: dict[str, str], request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     """What stands in for the servers that a page speaks of."""
     text = page.read_text()
@@ -67,6 +88,10 @@ def names(page: Path, environment: dict[str, str], request: pytest.FixtureReques
         bucket = server.bucket()
         found |= {"s3": bucket.endpoint, "bucket": bucket.name, "key": bucket.keys.access, "secret": bucket.keys.secret}
         environment |= {"AWS_ACCESS_KEY_ID": bucket.keys.access, "AWS_SECRET_ACCESS_KEY": bucket.keys.secret}
+    if "ldap.example.org" in text:
+        directory: Directory = request.getfixturevalue("directory")
+        found |= {"ldap": str(directory.port), "ldaps": str(directory.tls_port)}
+        found |= {"ldap_ca": str(directory.authority), "ldap_stranger": str(directory.stranger)}
     if "10.0.0.12:5000" in text:
         found |= {"second": str(free_port()), "third": str(free_port())}
     if "db.example.org" not in text:

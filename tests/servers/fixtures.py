@@ -8,6 +8,7 @@ from tests.servers import azurite as azurite_server
 from tests.servers import gcs as gcs_server
 from tests.servers import postgresql as postgresql_server
 from tests.servers import s3 as s3_server
+from tests.servers import slapd as slapd_server
 from tests.servers import toxiproxy as toxiproxy_server
 
 
@@ -32,6 +33,12 @@ def azurite() -> Iterator[azurite_server.Server]:
 @pytest.fixture(scope="session")
 def gcs() -> Iterator[gcs_server.Server]:
     with gcs_server.gcs() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def slapd() -> Iterator[slapd_server.Server]:
+    with slapd_server.slapd() as server:
         yield server
 
 

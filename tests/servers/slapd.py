@@ -25,11 +25,7 @@ modulepath /usr/lib/ldap
 moduleload back_mdb
 loglevel stats
 pidfile {folder}/slapd.pid
-TLSCACertificateFile {folder}/tls/ca.pem
-TLSCertificateFile {folder}/tls/server.pem
-TLSCertificateKeyFile {folder}/tls/server.key
-TLSVerifyClient never
-{more}
+{tls}
 database mdb
 suffix dc=example,dc=org
 directory {folder}/data
@@ -38,6 +34,15 @@ dbnosync
 access to attrs=userPassword by anonymous auth by * none
 access to * by dn.exact="cn=reader,dc=example,dc=org" read by * none
 """
+
+_TLS = """\
+TLSCACertificateFile {folder}/tls/ca.pem
+TLSCertificateFile {folder}/tls/server.pem
+TLSCertificateKeyFile {folder}/tls/server.key
+TLSVerifyClient never
+"""
+
+_ADMINISTRATOR = "rootdn cn=admin,dc=example,dc=org\nrootpw admin\n"
 
 _COMPANY = """\
 dn: dc=example,dc=org
@@ -85,49 +90,47 @@ class Server:
     def modify(self, ldif: str) -> None:
         self._client("ldapmodify", ldif)
 
+    def remove(self, dn: str) -> None:
+        self._client("ldapmodify", f"dn: {dn}\nchangetype: delete\n", "-M")
+
     def lines(self, containing: str) -> list[str]:
         """Of its log, which has a line for each connection and each operation."""
         return [line for line in self.log.read_text(errors="replace").splitlines() if containing in line]
 
-    def _client(self, program: str, ldif: str) -> None:
+    def _client(self, program: str, ldif: str, *options: str) -> None:
         administrator = ["-x", "-D", "cn=admin,dc=example,dc=org", "-w", "admin"]
-        command = [str(components.require(program)), "-H", f"ldap://localhost:{self.port}", *administrator]
+        command = [str(components.require(program)), "-H", f"ldap://localhost:{self.port}", *administrator, *options]
         ran = subprocess.run(command, input=ldif, capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stderr
 
 
 @contextmanager
-def slapd(more: str = "", tls_port: int | None = None, port: int | None = None) -> Iterator[Server]:
-    """`more` are lines of its configuration."""
-    program = components.require("slapd")
+def slapd(*, tls: bool = True, port: int | None = None) -> Iterator[Server]:
+    """Without `tls` it knows neither StartTLS nor LDAPS. The port is a free one where none is given."""
     with process.scratch("slapd") as folder:
-        # Debian's AppArmor profile goes by the path, and keeps that program to the system's own directory.
-        for name in ("slapd", "slapadd"):
-            shutil.copy(program, folder / name)
-        server = Server(
-            port or free_port(),
-            tls_port or free_port(),
-            folder / "tls/ca.pem",
-            folder / "tls/stranger.pem",
-            folder / "log",
-        )
-        _certificates(folder / "tls")
-        configuration = folder / "slapd.conf"
-        administrator = "rootdn cn=admin,dc=example,dc=org\nrootpw admin\n"
-        configuration.write_text(_CONFIGURATION.format(folder=folder, more=more) + administrator)
-        (folder / "data").mkdir()
-        (folder / "company.ldif").write_text(_COMPANY)
-        added = subprocess.run(
-            [str(folder / "slapadd"), "-q", "-f", str(configuration), "-l", str(folder / "company.ldif")],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert added.returncode == 0, added.stderr
-        addresses = f"ldap://localhost:{server.port}/ ldaps://localhost:{server.tls_port}/"
-        command: list[str | Path] = [folder / "slapd", "-f", configuration, "-h", addresses, "-d", "stats"]
-        with process.running(command, folder, lambda: process.accepts(server.tls_port)):
+        files = folder / "tls"
+        server = Server(port or free_port(), free_port(), files / "ca.pem", files / "stranger.pem", folder / "log")
+        _certificates(files)
+        program, configuration = _prepared(folder, _TLS.format(folder=folder) if tls else "")
+        addresses = f"ldap://localhost:{server.port}/"
+        if tls:
+            addresses += f" ldaps://localhost:{server.tls_port}/"
+        command: list[str | Path] = [program, "-f", configuration, "-h", addresses, "-d", "stats"]
+        with process.running(command, folder, lambda: process.accepts(server.tls_port if tls else server.port)):
             yield server
+
+
+def _prepared(folder: Path, tls: str) -> tuple[Path, Path]:
+    """The program, and a configuration with a database in which the company is."""
+    # Debian's AppArmor profile goes by the path, and keeps that program to the system's own directory.
+    for name in ("slapd", "slapadd"):
+        shutil.copy(components.require("slapd"), folder / name)
+    configuration, company = folder / "slapd.conf", folder / "company.ldif"
+    configuration.write_text(_CONFIGURATION.format(folder=folder, tls=tls) + _ADMINISTRATOR)
+    company.write_text(_COMPANY)
+    (folder / "data").mkdir()
+    _run([str(folder / "slapadd"), "-q", "-f", str(configuration), "-l", str(company)])
+    return folder / "slapd", configuration
 
 
 def _certificates(folder: Path) -> None:

@@ -43,6 +43,11 @@ def place_flags(command: F) -> F:
     return _flags(command, ("--data", "--database", "--storage"))
 
 
+def config_flag(command: F) -> F:
+    """For what needs the settings and nothing of the registry."""
+    return _flags(command, ())
+
+
 def data_flags(command: F) -> F:
     """For what works on the registry of one machine."""
     return _flags(command, ("--data",))

@@ -16,6 +16,7 @@ from pierhead.cli.flags import CONFIGURATION_MISTAKES, FLAGS, load, place_flags,
 from pierhead.cli.gc import gc
 from pierhead.cli.history import history
 from pierhead.cli.jobs import jobs
+from pierhead.cli.ldap import ldap
 from pierhead.cli.pins import pin
 from pierhead.cli.promote import promote
 from pierhead.cli.trash import trash
@@ -125,6 +126,7 @@ for command in (
     gc,
     history,
     jobs,
+    ldap,
     pin,
     promote,
     trash,

@@ -37,7 +37,7 @@ from pierhead.source_settings import LdapSettings
 
 _START_TLS = "1.3.6.1.4.1.1466.20037"  # RFC 4511, 4.14.1
 _PLAIN_PORT, _TLS_PORT = 389, 636
-_LONGEST_ANSWER = 16 * 1024 * 1024  # bytes
+_LONGEST_ANSWER = 4 * 1024 * 1024  # bytes; the library copies all that has come at each read
 _LONGEST_TEXT = 300  # of what a server or the library says
 
 # Besides a wrong password: accounts that have none, are locked or gone, or may not sign in.
@@ -184,7 +184,8 @@ class Connection:
     def _change_to_tls(self, *, start: bool) -> None:
         if start:
             self._ldap.extended(_START_TLS)
-            self._accept(self._code(), "StartTLS")
+            if self._code() != RESULT_SUCCESS:
+                raise ServerFailed(f"StartTLS was refused: {self._ldap.result['description']}")
         plain: _Clocked = self._ldap.socket
         plain.inner.settimeout(self._clock.left())
         wrapped = self._context.wrap_socket(plain.inner, server_hostname=self._host)
