@@ -6,6 +6,7 @@ import pytest
 
 from tests.servers import azurite as azurite_server
 from tests.servers import gcs as gcs_server
+from tests.servers import oidc as oidc_server
 from tests.servers import postgresql as postgresql_server
 from tests.servers import s3 as s3_server
 from tests.servers import toxiproxy as toxiproxy_server
@@ -32,6 +33,12 @@ def azurite() -> Iterator[azurite_server.Server]:
 @pytest.fixture(scope="session")
 def gcs() -> Iterator[gcs_server.Server]:
     with gcs_server.gcs() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def oidc() -> Iterator[oidc_server.Server]:
+    with oidc_server.oidc() as server:
         yield server
 
 
