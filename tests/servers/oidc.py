@@ -1,4 +1,4 @@
-"""Two issuers of OpenID Connect, made of npm's `oidc-provider`, and somebody who signs in there with a browser's patience.
+"""Two issuers of OpenID Connect, made of npm's `oidc-provider`, and somebody who signs in there as a browser would.
 
 The first is asked over plain HTTP and tells who somebody is at its userinfo endpoint; the second has a certificate that
 only its file vouches for, puts all it knows into the ID token, and signs with another algorithm.
@@ -166,9 +166,8 @@ def _fill_in(browser: httpx.Client, page: httpx.Response, login: str) -> httpx.R
     """Signs in on the issuer's form, and agrees on the next one."""
     action = re.search(r'action="([^"]+)"', page.text)
     prompt = re.search(r'name="prompt" value="(\w+)"', page.text)
-    assert action and prompt, f"{page.status_code} {page.url}: {page.text[:2000]}"
+    assert action, f"{page.status_code} {page.url}: {page.text[:2000]}"
+    assert prompt, f"no form: {page.text[:2000]}"
     return browser.post(
         urljoin(str(page.url), action[1]), data={"prompt": prompt[1], "login": login, "password": "any"}
     )
-
-

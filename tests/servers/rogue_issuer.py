@@ -4,6 +4,7 @@ Not instead of a real one: for what a real one cannot be made to do.
 """
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +18,10 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
+from tests.clients.certificates import Certificate
+
 DISCOVERY = "/.well-known/openid-configuration"
-Answer = tuple[int, bytes]
+Answer = tuple[int, bytes, dict[str, str]]  # status, content, headers
 
 
 @dataclass(slots=True)
@@ -45,20 +48,20 @@ class Rogue:
         kid, key = next(iter(self.keys.items()))
         return jwt.encode(self.claims(**changed), key, "ES256", {"kid": kid, **(headers or {})})
 
-    def gives(self, path: str, content: bytes | dict[str, Any], status: int = 200) -> None:
+    def gives(self, path: str, content: bytes | dict[str, Any], status: int = 200, **headers: str) -> None:
         encoded = content if isinstance(content, bytes) else json.dumps(content).encode()
-        self.answers[path] = lambda _: (status, encoded)
+        self.answers[path] = lambda _: (status, encoded, headers)
 
     def answer(self, path: str, form: dict[str, str]) -> Answer:
         self.asked.append(path)
         if path in self.answers:
             return self.answers[path](form)
         if path == DISCOVERY:
-            return 200, json.dumps(self._discovery()).encode()
+            return 200, json.dumps(self._discovery()).encode(), {}
         if path == "/jwks":
             keys = [json.loads(ECAlgorithm.to_jwk(key.public_key())) | {"kid": kid} for kid, key in self.keys.items()]
-            return 200, json.dumps({"keys": [*keys, *self.extra_keys]}).encode()
-        return 404, b"{}"
+            return 200, json.dumps({"keys": [*keys, *self.extra_keys]}).encode(), {}
+        return 404, b"{}", {}
 
     def _discovery(self) -> dict[str, Any]:
         return {
@@ -70,7 +73,7 @@ class Rogue:
 
 
 @contextmanager
-def rogue_issuer() -> Iterator[Rogue]:
+def rogue_issuer(certificate: Certificate | None = None) -> Iterator[Rogue]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -83,10 +86,11 @@ def rogue_issuer() -> Iterator[Rogue]:
 
         def _answer(self, form: dict[str, str]) -> None:
             rogue.headers.append({name.lower(): value for name, value in self.headers.items()})
-            status, content = rogue.answer(self.path, form)
+            status, content, headers = rogue.answer(self.path, form)
             try:
                 self.send_response(status)
-                self.send_header("content-length", str(len(content)))
+                for name, value in {"content-length": str(len(content)), **headers}.items():
+                    self.send_header(name.replace("_", "-"), value)
                 self.end_headers()
                 self.wfile.write(content)
             except OSError:
@@ -97,7 +101,11 @@ def rogue_issuer() -> Iterator[Rogue]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
-        rogue = Rogue(f"http://127.0.0.1:{server.server_port}")
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate.path, certificate.key)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        rogue = Rogue(f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}")
         rogue.rotate("first")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()

@@ -57,7 +57,7 @@ def mistakes(rule: Rule) -> list[tuple[str, str]]:
     if len(rule.claims) > _CLAIMS_MAX:
         found.append(("claims", f"must be at most {_CLAIMS_MAX}"))
     if all(not pattern.strip("*") for _, pattern in rule.claims):
-        found.append(("claims", "must name whose workflow it is: without that, everybody's at this issuer would do"))
+        found.append(("claims", "must name whose workflow it is: without that, everybody's would do"))
     if rule.scope != EVERYWHERE and (text := _wrong_scope(rule.scope)):
         found.append(("scope", text))
     return found
@@ -69,9 +69,8 @@ def _wrong_scope(scope: str) -> str:
         RepositoryName.parse(project)
         if slash:
             Pattern.parse(pattern)
-    except (RepositoryNameInvalid, ValueError) as error:
-        reason = "its project is none" if isinstance(error, RepositoryNameInvalid) else error
-        return f"must be *, a project, or PROJECT/PATTERN: {reason}"
+    except (RepositoryNameInvalid, ValueError):
+        return "must be *, a project, or PROJECT/PATTERN"
     return ""
 
 

@@ -118,7 +118,9 @@ class Issuer:
     async def _wait(self, asking: asyncio.Task[None] | None) -> None:
         """One who gives up waiting leaves the request to the others."""
         if asking is not None:
-            await asyncio.shield(asking)
+            await asyncio.wait([asking])
+            if not asking.cancelled():
+                asking.result()
 
     async def _refresh(self) -> None:
         try:
