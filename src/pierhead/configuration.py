@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from pierhead.access.ldap.mistakes import contradictions
 from pierhead.access.loopback import start_mistake
+from pierhead.access.oidc import mistakes as of_issuers
 from pierhead.errors import ConfigurationError
 from pierhead.setting_kinds import Allowed, Section, Table
 from pierhead.settings import Settings
@@ -274,10 +275,13 @@ def _contradictions(settings: Settings, given: Mapping[Key, Given]) -> list[str]
     if open_to_strangers:
         source = given["server", "host"].source if ("server", "host") in given else "default"
         mistakes.append(f"server.host = {server.host!r} ({source}): {open_to_strangers}")
-    for directory in settings.ldap:
-        for name, mistake in contradictions(directory):
-            key = f"ldap.{directory.name}", name
-            mistakes.append(f"{'.'.join(key)} ({given[key].source if key in given else 'default'}): {mistake}")
+    of_tables = [
+        *((f"ldap.{one.name}", name, text) for one in settings.ldap for name, text in contradictions(one)),
+        *of_issuers.contradictions(settings),
+    ]
+    for table, name, text in of_tables:
+        source = given[table, name].source if (table, name) in given else "default"
+        mistakes.append(f"{table}.{name} ({source}): {text}")
     return mistakes
 
 

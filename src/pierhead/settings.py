@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from pierhead.issuer_settings import IssuerSettings, KeylessSettings, OidcSettings, OutboundSettings
 from pierhead.setting_kinds import (
     GIB,
     KIB,
@@ -417,4 +418,8 @@ class Settings(Section):
     log: LogSettings = LogSettings()
     cors: CorsSettings = CorsSettings()
     metrics: MetricsSettings = MetricsSettings()
+    outbound: OutboundSettings = OutboundSettings()
+    issuers: IssuerSettings = IssuerSettings()
     ldap: tuple[LdapSettings, ...] = ()
+    oidc: tuple[OidcSettings, ...] = ()
+    keyless: tuple[KeylessSettings, ...] = ()

@@ -1,4 +1,4 @@
-"""A certificate that signs itself, for loopback and the addresses given."""
+"""A certificate that signs itself, for loopback and the addresses and names given."""
 
 import subprocess
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ class Certificate:
         return ("--tls-certificate", str(self.path), "--tls-key", str(self.key))
 
 
-def certificate(folder: Path, *addresses: str) -> Certificate:
+def certificate(folder: Path, *hosts: str) -> Certificate:
     made = Certificate(folder / "tls.crt", folder / "tls.key")
-    names = ",".join(f"IP:{address}" for address in ("127.0.0.1", *addresses))
+    names = ",".join(f"{'IP' if host[-1].isdigit() else 'DNS'}:{host}" for host in ("127.0.0.1", *hosts))
     subprocess.run(
         [
             *(components.require("openssl"), "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=pierhead tests"),

@@ -6,6 +6,7 @@ import pytest
 
 from tests.servers import azurite as azurite_server
 from tests.servers import gcs as gcs_server
+from tests.servers import oidc as oidc_server
 from tests.servers import postgresql as postgresql_server
 from tests.servers import s3 as s3_server
 from tests.servers import slapd as slapd_server
@@ -39,6 +40,12 @@ def gcs() -> Iterator[gcs_server.Server]:
 @pytest.fixture(scope="session")
 def slapd() -> Iterator[slapd_server.Server]:
     with slapd_server.slapd() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def oidc() -> Iterator[oidc_server.Server]:
+    with oidc_server.oidc() as server:
         yield server
 
 
