@@ -11,6 +11,7 @@ from pierhead import __version__, backends, memory, worker
 from pierhead.access.authenticator import Access
 from pierhead.access.decisions import Given, has_sources
 from pierhead.access.ldap.directory import LdapDirectory
+from pierhead.access.machines import Machines
 from pierhead.asgi.cors import Cors
 from pierhead.asgi.types import App, Receive, Scope, Send
 from pierhead.distribution.app import Distribution
@@ -91,6 +92,8 @@ class Server:
             )
         )
         await access.close_for_good()
+        if settings.keyless:
+            access.machines = await stack.enter_async_context(_machines(settings))
         registry = Registry(database, store, settings, copies=backends.copies(settings, store), observe=metrics)
         await stack.enter_async_context(_beside(registry.marks.run()))
         traced = await stack.enter_async_context(tracing.open_tracing(os.environ, observability, __version__))
@@ -103,6 +106,18 @@ class Server:
 
         pings = {"database": database.ping, "storage": ping_storage}
         self._operations = Operations(observability, pings, settings.metrics.allow, metrics=settings.metrics.enabled)
+
+
+@asynccontextmanager
+async def _machines(settings: Settings) -> AsyncIterator[Machines]:
+    """Who knows the tokens of workflows; what they are verified with is loaded where rules name an issuer."""
+    from pierhead.access.oidc.federation import Rule  # noqa: PLC0415
+    from pierhead.access.oidc.issuers import Issuers  # noqa: PLC0415
+    from pierhead.access.oidc.trusts import trusts  # noqa: PLC0415
+
+    async with Issuers(settings.issuers, settings.outbound, trusts(settings)) as issuers:
+        rules = tuple(Rule.of(rule) for rule in settings.keyless)
+        yield Machines(rules, issuers, max_bytes=settings.issuers.max_token_bytes)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from typing import Protocol, Self
 from pierhead.access.decisions import Decisions, Given
 from pierhead.access.htpasswd import AccountsFile
 from pierhead.access.loopback import Headers, LoopbackGuard
+from pierhead.access.machines import Machines
 from pierhead.access.passwords import Passwords
 from pierhead.access.principal import ANONYMOUS, Principal
 from pierhead.access.rights import Rights
@@ -33,16 +34,6 @@ class Bearer(Protocol):
     async def check(self, token: bytes) -> tuple[Principal, float]:
         """For whom it is good, and for how many seconds still. Raises Unauthenticated."""
         ...
-
-
-class Machines(Protocol):
-    """Whoever knows the tokens that CI systems give to their jobs."""
-
-    def suits(self, password: bytes) -> bool:
-        """Whether a password looks like one."""
-        ...
-
-    async def check(self, password: bytes) -> tuple[Principal, float]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,14 @@ from pierhead.access.htpasswd import AccountsFile
 from pierhead.access.principal import Principal
 from pierhead.access.rights import Grant, Rights, verbs_of
 from pierhead.errors import Busy, MetadataUnavailable, Unauthenticated
+from pierhead.issuer_settings import OidcSettings
 from pierhead.metadata import rights as rows
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.rights import Epoch, Granted, Holder
 from pierhead.models import Place, RepositoryName
 from pierhead.patterns import Pattern
 from pierhead.settings import Settings
+from pierhead.source_settings import LdapSettings
 from pierhead.verbs import ROLES, Verb
 
 _REMEMBERED = 65_536
@@ -37,12 +39,13 @@ class Given:
     group_roles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     # source -> group -> name of a team
     group_teams: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    # rule -> grants; of machines of CI
-    rules: Mapping[str, tuple[Grant, ...]] = field(default_factory=dict)
+    # name of a rule -> role and scope that it gives to workflows
+    rules: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @classmethod
     def by(cls, settings: Settings) -> Self:
-        directories = {f"ldap:{directory.name}": directory for directory in settings.ldap}
+        directories: dict[str, LdapSettings | OidcSettings] = {f"ldap:{told.name}": told for told in settings.ldap}
+        directories |= {f"oidc:{told.name}": told for told in settings.oidc}
         return cls(
             anonymous_pulls=settings.access.allow_anonymous,
             users_create_projects=settings.projects.create == "users",
@@ -53,6 +56,7 @@ class Given:
                 for source, told in directories.items()
             },
             group_teams={source: told.teams for source, told in directories.items()},
+            rules={rule.name: (rule.role, rule.scope) for rule in settings.keyless},
         )
 
     def to(self, name: str, source: str, groups: tuple[str, ...]) -> list[Grant]:
@@ -70,7 +74,7 @@ class Given:
 
 def has_sources(settings: Settings) -> bool:
     """Whether the settings name anything that people sign in with."""
-    return bool(settings.access.htpasswd or settings.ldap)
+    return bool(settings.access.htpasswd or settings.ldap or settings.oidc or settings.keyless)
 
 
 def _by_setting(role: str, through: str) -> Grant:
@@ -141,7 +145,8 @@ class Decisions:
 
     async def _read(self, principal: Principal) -> Rights:
         if principal.rule is not None:
-            return Rights(self.given.rules.get(principal.rule, ()))
+            names = principal.rule.split(",")
+            return Rights(tuple(await self._database.read(lambda tx: self._by_rules(tx, names))))
         if principal.id is None:
             return Rights(pulls_everything=self.given.anonymous_pulls)
         return await self._database.read(lambda tx: self._of(tx, principal))
@@ -159,6 +164,16 @@ class Decisions:
         if holder.kind == "user":
             grants += self.given.to(holder.name, holder.source, holder.groups)
         return Rights(tuple(grants), pulls_everything=self.given.anonymous_pulls, until=until)
+
+    async def _by_rules(self, tx: Transaction, names: list[str]) -> list[Grant]:
+        """What workflows have by the rules that let them in, as far as these are in the settings still."""
+        grants = []
+        for name in names:
+            if name in self.given.rules:
+                role, scope = self.given.rules[name]
+                grant = await _ruled(tx, role, scope, f"the rule {name}")
+                grants += [grant] if grant else []
+        return grants
 
     def _version(self, holder: Holder) -> int:
         """Of the password that counts now. Raises Unauthenticated where the htpasswd file has him no more."""
@@ -178,6 +193,18 @@ class Decisions:
         if holder.kind == "user":
             found += await rows.granted(tx, None)
         return found
+
+
+async def _ruled(tx: Transaction, role: str, scope: str, through: str) -> Grant | None:
+    """None while the project of the scope is not there."""
+    verbs = verbs_of(role, await rows.custom_role(tx, role))
+    if scope == "*":
+        return Grant(role, verbs, through)
+    project, _, pattern = scope.partition("/")
+    place = await rows.place(tx, RepositoryName(project))
+    if place.project_id is None:
+        return None
+    return Grant(role, verbs, through, place.project_id, Pattern.parse(pattern) if pattern else None)
 
 
 async def _until(tx: Transaction, principal: Principal) -> int | None:

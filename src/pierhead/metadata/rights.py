@@ -131,6 +131,12 @@ async def granted(tx: Transaction, principal_id: int | None) -> list[Granted]:
     ]
 
 
+async def custom_role(tx: Transaction, name: str) -> tuple[str, ...]:
+    """Its verbs; none where there is no such role."""
+    row = await tx.fetch_one("SELECT verbs FROM roles WHERE name = :name", name=name)
+    return tuple(json.loads(row[0])) if row else ()
+
+
 async def ticket(tx: Transaction, token_id: int) -> Ticket | None:
     row = await tx.fetch_one(
         """
