@@ -216,7 +216,11 @@ def _oauth_word(error: errors.PierheadError) -> str:
 
 def _detail(error: errors.PierheadError) -> dict[str, str]:
     code, _ = oci_error(error)
-    return {"code": code, "message": str(type(error).__doc__), "detail": str(error)}
+    message = str(type(error).__doc__)
+    # Docker shows the message alone, and who signs in has to hear what was wrong.
+    if isinstance(error, errors.Unauthenticated | errors.BadRequest) and str(error):
+        message = str(error)
+    return {"code": code, "message": message, "detail": str(error)}
 
 
 def _headers(error: errors.PierheadError) -> Headers:
