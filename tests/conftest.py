@@ -36,6 +36,8 @@ _TABLES = (
     "holds",
     "owed_marks",
     "trash",
+    "principals",
+    "signing_keys",
 )
 
 ANNOUNCED = pytest.StashKey[list[str]]()

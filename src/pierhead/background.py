@@ -52,7 +52,7 @@ class Background:
         await stack.enter_async_context(database)
         store = await stack.enter_async_context(backends.store(settings, metrics.stored))
         registry = Registry(database, store, settings, copies=backends.copies(settings, store), observe=metrics)
-        known = kinds.known(registry, database, settings.jobs, metrics)
+        known = kinds.known(registry, database, settings.jobs, metrics, settings.tokens)
         return Runner(database, known, settings.jobs, ended=metrics.job_ended, counted=metrics.jobs_counted)
 
     def _obey_signals(self, runner: Runner) -> None:

@@ -1,7 +1,7 @@
 """Everything the registry refuses to do, as one tree.
 
 PierheadError
-├── BadRequest              QueryInvalid · HeaderInvalid
+├── BadRequest              QueryInvalid · HeaderInvalid · ScopeInvalid
 ├── RepositoryNameInvalid · EndpointUnknown
 ├── RepositoryUnknown       RepositoryDeleted · ProjectUnknown
 ├── MethodNotAllowed
@@ -21,7 +21,8 @@ PierheadError
 ├── PromotionInvalid
 ├── NotRestored             NotInTrash · TimeOver · NameTaken · TagExists · ProjectInTrash · RepositoryInTrash
 │                           NeverPointedThere · PointsThere · BytesGone
-├── Unauthenticated · AccessDenied · OpenModeRefused · TooManyRequests
+├── Unauthenticated         TokenInvalid · TokenUnknown
+├── AccessDenied · OpenModeRefused · TooManyRequests
 ├── Unavailable             StorageFull · StorageFailed · Busy · MetadataUnavailable · Moving · Moved
 │                           SignInUnavailable
 ├── BlobMissing
@@ -46,6 +47,10 @@ class QueryInvalid(BadRequest):
 
 class HeaderInvalid(BadRequest):
     """a header of the request is malformed"""
+
+
+class ScopeInvalid(BadRequest):
+    """the token asks for too much at once"""
 
 
 class RepositoryNameInvalid(PierheadError):
@@ -245,6 +250,14 @@ class BytesGone(NotRestored):
 
 class Unauthenticated(PierheadError):
     """authentication required"""
+
+
+class TokenInvalid(Unauthenticated):
+    """this bearer token is not valid, or is no longer"""
+
+
+class TokenUnknown(Unauthenticated):
+    """this refresh token is not valid, or is no longer; sign in again"""
 
 
 class AccessDenied(PierheadError):

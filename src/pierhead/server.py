@@ -9,13 +9,19 @@ from typing import Any
 
 from pierhead import __version__, backends, memory, worker
 from pierhead.access.authenticator import Access
+from pierhead.access.bearer import Bearers
 from pierhead.access.decisions import Given, has_sources
+from pierhead.access.issuing import Issuer
 from pierhead.access.ldap.directory import LdapDirectory
 from pierhead.access.machines import Machines
+from pierhead.accounts.refresh_tokens import RefreshTokens
+from pierhead.accounts.signing_keys import SigningKeys
 from pierhead.asgi.cors import Cors
 from pierhead.asgi.types import App, Receive, Scope, Send
+from pierhead.distribution import challenges
 from pierhead.distribution.app import Distribution
 from pierhead.distribution.face import Face
+from pierhead.distribution.tokens import Tokens
 from pierhead.metadata.sqlite import engine
 from pierhead.metadata.sqlite.database import SqliteDatabase
 from pierhead.observability import logs, tracing
@@ -38,6 +44,7 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._distribution: App
+        self._tokens: App
         self._operations: App
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,6 +52,8 @@ class Server:
             await self._live(receive, send)
         elif scope["raw_path"].startswith(b"/v2"):
             await self._distribution(scope, receive, send)
+        elif scope["raw_path"] in challenges.PATHS:
+            await self._tokens(scope, receive, send)
         else:
             await self._operations(scope, receive, send)
 
@@ -97,8 +106,14 @@ class Server:
         registry = Registry(database, store, settings, copies=backends.copies(settings, store), observe=metrics)
         await stack.enter_async_context(_beside(registry.marks.run()))
         traced = await stack.enter_async_context(tracing.open_tracing(os.environ, observability, __version__))
-        face = Distribution(Face.of(registry, access, settings, metrics.uploads), observability)
-        self._distribution = traced(Cors.around(face, settings.cors))
+        face = Face.of(registry, access, settings, metrics.uploads)
+        self._distribution = traced(Cors.around(Distribution(face, observability), settings.cors))
+        keys = SigningKeys(database, days=settings.tokens.key_days)
+        access.bearer = bearers = Bearers(keys, settings.tokens)
+        refresh = RefreshTokens(database, days=settings.tokens.refresh_days, most=settings.tokens.max_refresh)
+        issuer = Issuer(access, bearers, refresh, settings.tokens)
+        tokens = Tokens(face, issuer, keys, observability, settings.tokens)
+        self._tokens = traced(Cors.around(tokens, settings.cors))
 
         async def ping_storage() -> dict[str, str]:
             await store.ping()

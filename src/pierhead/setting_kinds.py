@@ -15,6 +15,7 @@ GIB = 1024 * MIB
 
 _UNITS = {"": 1, "KIB": KIB, "MIB": MIB, "GIB": GIB, "TIB": 1024 * GIB}
 _SIZE = re.compile(r"(\d{1,18}) ?([KMGT]iB)?", re.ASCII | re.IGNORECASE)
+_SERVICE = re.compile(r"[A-Za-z0-9._:-]{1,255}", re.ASCII)
 _PUBLIC_URL = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?", re.ASCII | re.IGNORECASE)
 
 # A / ? or # of a password that is not written as %2F would end it early, and be told as part of a port.
@@ -85,6 +86,12 @@ def _printable(value: str) -> str:
     return value
 
 
+def _service(value: str) -> str:
+    if not _SERVICE.fullmatch(value):
+        raise ValueError
+    return value
+
+
 def _file(value: object) -> object:
     if value == "":
         raise ValueError
@@ -100,6 +107,7 @@ def _one_line(value: str) -> str:
 Bytes = Annotated[int, BeforeValidator(_size), Allowed("a number of bytes, such as 65536 or 4MiB,")]
 Host = Annotated[str, AfterValidator(_printable), Allowed("an address or a host name")]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$"), Allowed("the name of a header")]
+ServiceName = Annotated[str, AfterValidator(_service), Allowed("letters, digits and . : _ -, at most 255,")]
 FilePath = Annotated[Path, BeforeValidator(_file), Allowed("the path of a file")]
 Folder = Annotated[Path, BeforeValidator(_file), Allowed("the path of a directory")]
 PublicUrl = Annotated[str, AfterValidator(_public_url), Allowed("http://HOST[:PORT] or https://HOST[:PORT], no path")]

@@ -26,6 +26,7 @@ from pierhead.setting_kinds import (
     Patterns,
     PublicUrl,
     Section,
+    ServiceName,
     StorageUrl,
     Texts,
 )
@@ -160,6 +161,44 @@ class LimitSettings(Section):
         description="Requests a second from one address that nobody signed in for, in the long run; 0: no limit.",
     )
     address_burst: int = Field(default=1000, ge=1, le=1_000_000, description="Such requests at once.")
+
+
+class TokenSettings(Section):
+    """Tokens that clients are given at /token."""
+
+    service: ServiceName = Field(
+        default="pierhead",
+        description="What the registry is called in them: their issuer and their audience, and the service of the "
+        "challenge.",
+    )
+    life_seconds: int = Field(
+        default=900,
+        ge=60,
+        le=86400,
+        description="A bearer token is good for so long. What may be done with it is decided at each request.",
+    )
+    leeway_seconds: float = Field(
+        default=5, ge=0, le=300, description="A bearer token may begin so much later than it is now."
+    )
+    max_scopes: int = Field(
+        default=50, ge=1, le=256, description="Scopes that a client may ask for at once; more get 400."
+    )
+    key_days: float = Field(default=30, ge=0.1, le=3660, description="A key signs tokens for so long, then the next.")
+    verified_entries: int = Field(
+        default=10_000, ge=16, le=1_000_000, description="Verified bearer tokens remembered per worker."
+    )
+    refresh_days: float = Field(
+        default=90,
+        ge=0,
+        le=3660,
+        description="A refresh token that is not used for so long ends; 0: none are given, and clients keep passwords.",
+    )
+    max_refresh: int = Field(
+        default=100,
+        ge=1,
+        le=100_000,
+        description="Refresh tokens of one account; with one more, the one that was not used for longest ends.",
+    )
 
 
 class ManifestSettings(Section):
@@ -404,6 +443,7 @@ class Settings(Section):
     projects: ProjectSettings = ProjectSettings()
     certificates: CertificateSettings = CertificateSettings()
     limits: LimitSettings = LimitSettings()
+    tokens: TokenSettings = TokenSettings()
     manifests: ManifestSettings = ManifestSettings()
     uploads: UploadSettings = UploadSettings()
     trash: TrashSettings = TrashSettings()

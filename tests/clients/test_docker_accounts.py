@@ -1,5 +1,6 @@
 """docker login and what it opens, with password files that the real htpasswd writes."""
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def docker(request: pytest.FixtureRequest, tmp_path: Path, dockerd: Dockerd, ima
 def test_who_logs_in_pushes_and_pulls(docker: Program, guarded: Running, image: Image) -> None:
     name = f"{guarded.host}/guarded/image:1"
     said = docker("login", "--username", USER, "--password-stdin", guarded.host, stdin=PASSWORD.encode())
+    kept = Path(docker.environment["DOCKER_CONFIG"], "config.json").read_text()
     docker("tag", image.name, name)
     docker("push", name)
     docker("rmi", name)
@@ -51,13 +53,15 @@ def test_who_logs_in_pushes_and_pulls(docker: Program, guarded: Running, image: 
     with httpx.Client(base_url=guarded.url, auth=(USER, PASSWORD)) as client:
         exactness.read(client, "guarded/image", "1")
     assert "Login Succeeded" in said
-    assert "no basic auth credentials" in refused or "unauthorized" in refused
+    assert "phd_refresh_" in kept
+    assert base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode() not in kept
+    assert "denied: requested access to the resource is denied" in refused
 
 
 def test_a_wrong_password_is_refused(docker: Program, guarded: Running) -> None:
     said = docker.refused("login", "--username", USER, "--password-stdin", guarded.host, stdin=b"wrong horse")
 
-    assert "401 Unauthorized" in said
+    assert "unauthorized: wrong name or password" in said
     assert "Login Succeeded" not in said
 
 
@@ -69,4 +73,4 @@ def test_who_does_not_log_in_pushes_nothing(docker: Program, guarded: Running, i
 
     with httpx.Client(base_url=guarded.url, auth=(USER, PASSWORD)) as client:
         assert client.get("/v2/guarded/stranger/tags/list").status_code == 404
-    assert "no basic auth credentials" in refused or "unauthorized" in refused
+    assert "denied: requested access to the resource is denied" in refused

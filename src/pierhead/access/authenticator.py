@@ -25,14 +25,17 @@ from pierhead.settings import AccessSettings
 from pierhead.verbs import Verb, Verbs
 
 _LONGEST_HEADER = 16 * 1024  # bytes; a name and a password of 4 KiB each, in base64
+_BEARER = b"Bearer "
 _NOWHERE = Place(RepositoryName())
 
 
 class Bearer(Protocol):
-    """Whoever knows bearer tokens."""
+    """Whoever knows bearer tokens, and remembers those that were verified."""
 
-    async def check(self, token: bytes) -> tuple[Principal, float]:
-        """For whom it is good, and for how many seconds still. Raises Unauthenticated."""
+    def remembered(self, token: bytes) -> Principal | None: ...
+
+    async def read(self, token: bytes) -> Principal:
+        """For whom it is good. Raises Unauthenticated."""
         ...
 
 
@@ -98,7 +101,7 @@ class Access:
         self._has_sources = closed or settings.htpasswd is not None
         file = AccountsFile(settings.htpasswd) if settings.htpasswd else None
         self.passwords = Passwords(database, file, directories, settings, observe)
-        self._verified = Verified(seconds=settings.verified_seconds, entries=settings.verified_entries)
+        self._verified = Verified[Principal](seconds=settings.verified_seconds, entries=settings.verified_entries)
         self._tokens = Tokens(database)
         self.bearer: Bearer | None = None
         self.machines: Machines | None = None
@@ -151,6 +154,10 @@ class Access:
         return Admitted(principal, rights, place, _narrow(rights.held(place), principal, asked, place))
 
     def _remembered(self, header: bytes) -> Principal | None:
+        if self.bearer is not None and header.startswith(_BEARER):
+            found = self.bearer.remembered(header[len(_BEARER) :])
+            if found is not None:
+                return found
         return self._verified.get(self._verified.mac(header))
 
     async def _check(self, header: bytes, address: str) -> Principal:
@@ -172,7 +179,7 @@ class Access:
             return await self._tokens.check(token, address), None
         if self.bearer is None:
             raise Unauthenticated("this bearer token is not of this registry")
-        return await self.bearer.check(token)
+        return await self.bearer.read(token), 0.0  # remembered there
 
     async def _by_password(
         self, mac: bytes, name: str, password: bytes, address: str

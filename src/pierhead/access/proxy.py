@@ -11,7 +11,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 
 Headers = list[tuple[bytes, bytes]]
 
-_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]{1,255})(:\d{1,5})?", re.ASCII)
+HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]{1,255})(:\d{1,5})?", re.ASCII)
 # RFC 7239, section 4: token "=" ( token / quoted-string ), parted by ; within and , between elements.
 _PAIR = re.compile(r'\s*([A-Za-z]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]*)\s*([;,]|$)', re.ASCII)
 _PORT = re.compile(r":\d{1,5}")
@@ -90,7 +90,7 @@ def _client(address: str, scheme: str, host: str, direct: Client) -> Client:
     return Client(
         address,
         scheme if scheme in ("http", "https") else direct.scheme,
-        host if _HOST.fullmatch(host) else direct.host,
+        host if HOST.fullmatch(host) else direct.host,
     )
 
 

@@ -7,23 +7,24 @@ import secrets
 import time
 from collections import OrderedDict
 from hashlib import blake2b
+from typing import Generic, TypeVar
 
-from pierhead.access.principal import Principal
+T = TypeVar("T")
 
 
-class Verified:
+class Verified(Generic[T]):
     def __init__(self, *, seconds: float, entries: int) -> None:
         self._key = secrets.token_bytes(32)
         self._seconds = seconds
         self._entries = entries
         # MAC of a header -> until when it is good, and for whom.
-        self._found: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
+        self._found: OrderedDict[bytes, tuple[float, T]] = OrderedDict()
 
     def mac(self, header: bytes) -> bytes:
         """Keyed BLAKE2b (RFC 7693): a third of HMAC's time, on each request."""
         return blake2b(header, key=self._key, digest_size=32).digest()
 
-    def get(self, mac: bytes) -> Principal | None:
+    def get(self, mac: bytes) -> T | None:
         entry = self._found.get(mac)
         if entry is None:
             return None
@@ -32,12 +33,12 @@ class Verified:
             return None
         return entry[1]
 
-    def keep(self, mac: bytes, principal: Principal, *, seconds: float | None = None) -> None:
+    def keep(self, mac: bytes, found: T, *, seconds: float | None = None) -> None:
         """For as long as all are kept, or for so many seconds where that is less."""
         lasts = self._seconds if seconds is None else min(seconds, self._seconds)
         if lasts <= 0:
             return
-        self._found[mac] = (time.monotonic() + lasts, principal)
+        self._found[mac] = (time.monotonic() + lasts, found)
         self._found.move_to_end(mac)
         while len(self._found) > self._entries:
             self._found.popitem(last=False)

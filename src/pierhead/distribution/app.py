@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from pierhead import errors
 from pierhead.asgi.types import Headers, Receive, Scope, Send
-from pierhead.distribution import blobs, catalog, manifests, referrers, routes, tags, uploads
+from pierhead.distribution import blobs, catalog, challenges, manifests, referrers, routes, tags, uploads
 from pierhead.distribution.call import Call
 from pierhead.distribution.errors import oci_error
 from pierhead.distribution.face import Face
@@ -29,8 +29,6 @@ HANDLERS: dict[str, Callable[[Call], Awaitable[None]]] = {
     "list_tags": tags.list_tags,
     "list_referrers": referrers.list_referrers,
 }
-
-CHALLENGE = b'Basic realm="pierhead"'
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +105,7 @@ def _headers(call: Call, error: errors.PierheadError) -> Headers:
     if isinstance(error, errors.MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allowed).encode()))
     elif isinstance(error, errors.Unauthenticated):
-        headers.append((b"www-authenticate", CHALLENGE))
+        headers.append((b"www-authenticate", challenges.for_refused(call, error)))
     elif isinstance(error, errors.RangeNotSatisfiable):
         headers.append((b"content-range", b"bytes */%d" % error.size))
     elif isinstance(error, errors.UploadOutOfOrder):

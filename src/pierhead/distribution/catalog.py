@@ -2,6 +2,7 @@
 
 from pierhead.distribution.call import Call, link
 from pierhead.distribution.paging import page_size
+from pierhead.errors import Unauthenticated
 
 
 async def ping(call: Call) -> None:
@@ -11,6 +12,8 @@ async def ping(call: Call) -> None:
 async def list_repositories(call: Call) -> None:
     size = page_size(call.query("n"), call.face.page_size)
     visible = call.admitted.visible
+    if visible.within == ():
+        raise Unauthenticated("this credential does not open the catalog")
     page = await call.face.registry.repositories.page(after=call.query("last") or "", size=size, visible=visible)
     headers = []
     if page.more and page.names:

@@ -24,6 +24,7 @@ class Face:
     idle_body_seconds: float
     trusts_proxies: bool
     redirects: Redirects
+    token_service: str  # what the registry is called in tokens
 
     @classmethod
     def of(cls, registry: Registry, access: Access, settings: Settings, gauge: Gauge) -> "Face":
@@ -39,4 +40,5 @@ class Face:
             idle_body_seconds=settings.server.idle_body_seconds,
             trusts_proxies=bool(settings.server.trusted_proxies),
             redirects=Redirects.of(settings.storage),
+            token_service=settings.tokens.service,
         )

@@ -4,6 +4,8 @@ from contextlib import aclosing
 from functools import partial
 from typing import Protocol
 
+from pierhead.accounts.refresh_tokens import RefreshTokens
+from pierhead.accounts.signing_keys import SigningKeys
 from pierhead.jobs.attempt import SECOND
 from pierhead.jobs.kind import Kind
 from pierhead.metadata import jobs as rows
@@ -17,7 +19,7 @@ from pierhead.registry.scrub import Scrub
 from pierhead.registry.trash import Trash
 from pierhead.registry.untagged import Expiry
 from pierhead.registry.uploads import Uploads
-from pierhead.settings import JobSettings
+from pierhead.settings import JobSettings, TokenSettings
 
 _MINUTE = 60.0
 _HOUR = 60 * _MINUTE
@@ -42,9 +44,15 @@ class _Nobody:
     def scrub_stands(self, coverage: float, damaged: int, whole_at: int | None) -> None: ...
 
 
-def known(registry: Registry, database: Database, settings: JobSettings, told: Told | None = None) -> dict[str, Kind]:
+def known(
+    registry: Registry,
+    database: Database,
+    settings: JobSettings,
+    told: Told | None = None,
+    tokens: TokenSettings | None = None,
+) -> dict[str, Kind]:
     """By their names. What a store has no use for is left out."""
-    told = told or _Nobody()
+    told, tokens = told or _Nobody(), tokens or TokenSettings()
     kinds = [
         expire_uploads(registry.uploads),
         abort_orphans(registry.uploads),
@@ -52,6 +60,8 @@ def known(registry: Registry, database: Database, settings: JobSettings, told: T
         collect_blobs(registry.collector, told),
         purge_trash(registry.trash),
         expire_untagged(registry.untagged),
+        rotate_keys(SigningKeys(database, days=tokens.key_days)),
+        forget_tokens(RefreshTokens(database, days=tokens.refresh_days, most=tokens.max_refresh)),
         forget_jobs(database, settings),
         *([scrub_blobs(registry.scrub, told)] if registry.scrub.on else []),
         *([copy_manifests(registry.copies)] if registry.copies else []),
@@ -142,6 +152,25 @@ def expire_untagged(untagged: Expiry) -> Kind:
         await untagged.expire()
 
     return Kind("manifests.untagged", perform, every=_HOUR, wanted=untagged.any_old)
+
+
+def rotate_keys(keys: SigningKeys) -> Kind:
+    """Those that tokens are signed with."""
+
+    async def perform(_: Job) -> None:
+        await keys.change()
+
+    return Kind("tokens.rotate-keys", perform, every=10 * _MINUTE, wanted=keys.wants_change)
+
+
+def forget_tokens(refresh: RefreshTokens) -> Kind:
+    """Refresh tokens that ended."""
+
+    async def perform(_: Job) -> None:
+        while await refresh.forget():
+            pass
+
+    return Kind("tokens.forget", perform, every=_HOUR, wanted=refresh.any_over)
 
 
 def forget_jobs(database: Database, settings: JobSettings) -> Kind:

@@ -2,7 +2,7 @@
 
 An operation takes all its locks at once, as the first thing it does; the order of their kinds is
 
-    blob < manifest < repository < tag < sweep < removing
+    blob < manifest < repository < tag < sweep < removing < signing keys
 
 and inside a kind that of their keys. So no two operations ever wait for each other. Rows that it writes come after
 its locks, and of rows that no lock covers (a project, a repository, an upload session) it waits for one at most.
@@ -16,7 +16,7 @@ from hashlib import blake2b
 
 from pierhead.models import Digest, RepositoryName, TagName
 
-_BLOB, _MANIFEST, _REPOSITORY, _TAG, _SWEEP, _REMOVING = range(6)
+_BLOB, _MANIFEST, _REPOSITORY, _TAG, _SWEEP, _REMOVING, _SIGNING_KEYS = range(7)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -60,6 +60,11 @@ def sweep() -> Lock:
 def removing(*, shared: bool = False) -> Lock:
     """Of who removes the rows of blobs; alone by who copies a registry, which must not begin in the midst of it."""
     return _lock(_REMOVING, "", shared=shared)
+
+
+def signing_keys() -> Lock:
+    """Of who makes, changes or removes keys that tokens are signed with."""
+    return _lock(_SIGNING_KEYS, "")
 
 
 def _lock(kind: int, name: str, *, shared: bool = False) -> Lock:
