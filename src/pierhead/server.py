@@ -10,7 +10,6 @@ from typing import Any
 from pierhead import __version__, backends, memory, worker
 from pierhead.access.authenticator import Access
 from pierhead.access.bearer import Bearers
-from pierhead.access.decisions import Given, has_sources
 from pierhead.access.issuing import Issuer
 from pierhead.access.ldap.directory import LdapDirectory
 from pierhead.access.machines import Machines
@@ -92,11 +91,8 @@ class Server:
         access = stack.enter_context(
             Access(
                 database,
-                settings.access,
-                Given.by(settings),
+                settings,
                 directories=[stack.enter_context(LdapDirectory(directory)) for directory in settings.ldap],
-                closed=has_sources(settings),
-                stale_seconds=settings.database.stale_seconds if settings.database.serve_stale else 0,
                 observe=metrics.authenticated,
             )
         )

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from pierhead.access.authenticator import Access, Admitted
-from pierhead.access.decisions import Given
 from pierhead.access.htpasswd import Account
 from pierhead.access.loopback import Headers
 from pierhead.access.principal import ANONYMOUS
@@ -44,7 +43,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 def opened(database: Database) -> Opened:
     def opened(**settings: object) -> Access:
         access = AccessSettings.model_validate(settings)
-        return Access(database, access, Given.by(Settings(access=access)))
+        return Access(database, Settings(access=access))
 
     return opened
 

@@ -12,7 +12,7 @@ from pierhead.access.principal import ANONYMOUS, Principal
 from pierhead.errors import Unauthenticated
 from pierhead.metadata.database import Database
 from pierhead.models import RepositoryName
-from pierhead.settings import AccessSettings
+from pierhead.settings import AccessSettings, CertificateSettings, ProjectSettings, Settings
 from pierhead.verbs import Verb
 from tests.access.hashed import fast, write
 from tests.access.people import People, as_user
@@ -38,6 +38,10 @@ ROLES = {
     "auditor": READER | {"member.read", "robot.read", "audit.read"},
     "porter": {"pull", "push"},
 }
+# A header for certificates is a source, so that the registry is open to nobody.
+SETTINGS = Settings(
+    projects=ProjectSettings(create="granted"), certificates=CertificateSettings(header="X-Certificate")
+)
 NOBODY_CREATES = Given(users_create_projects=False)
 
 HERE, BELOW, ELSEWHERE = RepositoryName("team/web/front"), RepositoryName("team/web"), RepositoryName("other/app")
@@ -193,7 +197,7 @@ async def test_a_token_is_good_for_what_it_names_until_it_is_revoked_or_over(eit
     await people.grant(alice, "admin", other)
     whole = await people.token(alice, kind=kind)  # type: ignore[arg-type]  # one of the two
     narrow = await people.token(alice, kind=kind, verbs=("pull", "push"), places=((team, "web/**"),))  # type: ignore[arg-type]  # the same
-    with Access(either, AccessSettings(), NOBODY_CREATES, closed=True) as access:
+    with Access(either, SETTINGS) as access:
 
         async def holds(token: str, name: RepositoryName) -> set[str]:
             admitted = await access.admit([(b"authorization", b"Bearer " + token.encode())], "::1", name)
@@ -217,7 +221,7 @@ async def test_a_token_is_good_for_what_it_names_until_it_is_revoked_or_over(eit
 async def test_who_left_the_htpasswd_file_is_let_in_by_none_of_his_tokens(either: Database, tmp_path: Path) -> None:
     file = write(tmp_path / "htpasswd", fast("alice", "secret"), fast("bob", "secret"))
     basic = [(b"authorization", b"Basic " + base64.b64encode(b"alice:secret"))]
-    with Access(either, AccessSettings(htpasswd=file), NOBODY_CREATES) as access:
+    with Access(either, SETTINGS.model_copy(update={"access": AccessSettings(htpasswd=file)})) as access:
         admitted = await access.admit(basic, "::1", HERE)
         assert admitted.principal.id is not None
         token = await People(either).token(admitted.principal.id)
@@ -250,7 +254,7 @@ async def test_a_token_that_is_not_whole_or_another_kind_signs_nobody_in(either:
     alice = await people.user("alice")
     good, refresh = await people.token(alice), await people.token(alice, kind="refresh")
     swapped = good.replace("phd_pat", "phd_robot")
-    with Access(either, AccessSettings(), NOBODY_CREATES, closed=True) as access:
+    with Access(either, SETTINGS) as access:
         for bad in (good[:-1], good + "0", good.swapcase(), swapped, refresh, "phd_pat_1_", "phd_" + "9" * 5000):
             with pytest.raises(Unauthenticated):
                 await access.admit([(b"authorization", b"Bearer " + bad.encode())], "::1", HERE)

@@ -7,8 +7,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
-from pierhead.access.decisions import Decisions, Given
+from pierhead.access.certificates import Certificates
+from pierhead.access.decisions import Decisions, Given, has_sources
 from pierhead.access.htpasswd import AccountsFile
+from pierhead.access.limits import Buckets
 from pierhead.access.loopback import Headers, LoopbackGuard
 from pierhead.access.machines import Machines
 from pierhead.access.passwords import Passwords
@@ -16,12 +18,13 @@ from pierhead.access.principal import ANONYMOUS, Principal
 from pierhead.access.rights import Rights
 from pierhead.access.sources import PasswordSource
 from pierhead.access.tokens import Tokens
+from pierhead.access.users import Users
 from pierhead.access.verified import Verified
 from pierhead.errors import Unauthenticated
 from pierhead.metadata import rights as rows
 from pierhead.metadata.database import Database
 from pierhead.models import Place, RepositoryName, Visible
-from pierhead.settings import AccessSettings
+from pierhead.settings import Settings
 from pierhead.verbs import Verb, Verbs
 
 _LONGEST_HEADER = 16 * 1024  # bytes; a name and a password of 4 KiB each, in base64
@@ -87,25 +90,30 @@ class Access:
     def __init__(
         self,
         database: Database,
-        settings: AccessSettings,
-        given: Given,
+        settings: Settings,
         *,
         directories: Iterable[PasswordSource] = (),
-        closed: bool = False,
-        stale_seconds: float = 0,
         observe: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        """`closed`: whether the settings name any source. Raises ConfigurationError for a broken htpasswd file."""
+        """Raises ConfigurationError where the htpasswd file is missing or has mistakes."""
+        access, limits = settings.access, settings.limits
         self._database = database
-        self._guard = None if settings.allow_anonymous else LoopbackGuard()
-        self._has_sources = closed or settings.htpasswd is not None
-        file = AccountsFile(settings.htpasswd) if settings.htpasswd else None
-        self.passwords = Passwords(database, file, directories, settings, observe)
-        self._verified = Verified[Principal](seconds=settings.verified_seconds, entries=settings.verified_entries)
+        self._guard = None if access.allow_anonymous else LoopbackGuard()
+        self._has_sources = has_sources(settings)
+        file = AccountsFile(access.htpasswd) if access.htpasswd else None
+        self.users = Users(database)
+        self.passwords = Passwords(
+            database, self.users, file, directories=directories, settings=access, observe=observe
+        )
+        self._verified = Verified[Principal](seconds=access.verified_seconds, entries=access.verified_entries)
         self._tokens = Tokens(database)
+        self._certificates = Certificates(settings.certificates)
+        self._of_accounts = Buckets(rate=limits.account_rate, burst=limits.account_burst)
+        self._of_addresses = Buckets(rate=limits.address_rate, burst=limits.address_burst)
         self.bearer: Bearer | None = None
         self.machines: Machines | None = None
-        self.decisions = Decisions(database, given, file, stale_seconds=stale_seconds)
+        stale_seconds = settings.database.stale_seconds if settings.database.serve_stale else 0
+        self.decisions = Decisions(database, Given.by(settings), file, stale_seconds=stale_seconds)
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -124,24 +132,25 @@ class Access:
         """Whether nobody has to sign in, as there are no accounts."""
         return not self._has_sources and (await self.decisions.epoch()).closed is None
 
-    async def admit(self, headers: Headers, address: str, asked: RepositoryName) -> Admitted:
+    async def admit(self, headers: Headers, address: str, asked: RepositoryName, *, by_proxy: bool = False) -> Admitted:
         """Who asks, and what is held at a repository; of no name: in the system.
 
-        `headers` are those of the ASGI scope, in lower case; `address` is the client's.
+        `headers` are those of the ASGI scope, in lower case; `address` is the client's. `by_proxy`: the headers came
+        from a trusted proxy, whose word on client certificates counts.
         Raises OpenModeRefused, Unauthenticated, TooManyRequests, Unavailable.
         """
         if await self.is_open():
             if self._guard is not None:
                 self._guard.check(headers, address)
             return await self.standing(ANONYMOUS, asked, open_mode=True)
-        principal = ANONYMOUS
         if self.passwords.changed():
             self._verified.clear()
             self.decisions.forget()
-        for name, value in headers:
-            if name == b"authorization":
-                principal = self._remembered(value) or await self._check(value, address)
-                break
+        principal = await self._who(headers, address, by_proxy=by_proxy)
+        if principal.credential == "none":
+            self._of_addresses.take(address)
+        else:
+            self._of_accounts.take(principal.name)
         return await self.standing(principal, asked)
 
     async def standing(self, principal: Principal, asked: RepositoryName, *, open_mode: bool = False) -> Admitted:
@@ -152,6 +161,18 @@ class Access:
             return Admitted(principal, rights, _NOWHERE, _narrow(rights.system, principal, "", _NOWHERE))
         place = await self.decisions.place(asked)
         return Admitted(principal, rights, place, _narrow(rights.held(place), principal, asked, place))
+
+    async def _who(self, headers: Headers, address: str, *, by_proxy: bool) -> Principal:
+        header = self._certificates.header if by_proxy else None
+        certificate = b""
+        for name, value in headers:
+            if name == b"authorization":
+                return self._remembered(value) or await self._check(value, address)
+            if name == header:
+                certificate = value
+        if certificate and (identity := self._certificates.identify(certificate)) is not None:
+            return await self.users.signed_in(identity, credential="certificate")
+        return ANONYMOUS
 
     def _remembered(self, header: bytes) -> Principal | None:
         if self.bearer is not None and header.startswith(_BEARER):

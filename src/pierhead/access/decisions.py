@@ -74,7 +74,9 @@ class Given:
 
 def has_sources(settings: Settings) -> bool:
     """Whether the settings name anything that people sign in with."""
-    return bool(settings.access.htpasswd or settings.ldap or settings.oidc or settings.keyless)
+    return bool(
+        settings.access.htpasswd or settings.ldap or settings.oidc or settings.keyless or settings.certificates.header
+    )
 
 
 def _by_setting(role: str, through: str) -> Grant:

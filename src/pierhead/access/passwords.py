@@ -18,10 +18,11 @@ from pierhead.access.hashes import kind_of
 from pierhead.access.htpasswd import Account, Accounts, AccountsFile
 from pierhead.access.principal import Principal
 from pierhead.access.sources import Identity, PasswordSource, SourceUnavailable, WrongPassword
-from pierhead.errors import SignInUnavailable, TooManyRequests, Unauthenticated, Unavailable
+from pierhead.access.users import Users
+from pierhead.errors import SignInUnavailable, TooManyRequests, Unauthenticated
 from pierhead.metadata import sign_ins
 from pierhead.metadata.database import Database
-from pierhead.metadata.sign_ins import SignedIn, User
+from pierhead.metadata.sign_ins import User
 from pierhead.settings import AccessSettings
 
 LONGEST_PASSWORD = 4096  # bytes
@@ -36,12 +37,15 @@ class Passwords:
     def __init__(
         self,
         database: Database,
+        users: Users,
         file: AccountsFile | None,
+        *,
         directories: Iterable[PasswordSource],
         settings: AccessSettings,
         observe: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._database = database
+        self._users = users
         self._file = file
         self._directories = tuple(directories)
         self._observe = observe
@@ -118,13 +122,13 @@ class Passwords:
             if not await self._accepts(account, password):
                 raise Unauthenticated("wrong name or password")
             if user is not None and user.source == "local":
-                return await self._local(user, name)
-            return await self._remembered(Identity("htpasswd", name, name), user, version=account.version)
+                return Principal(name, "password", user.id, version=user.version, source="local")
+            return await self._users.signed_in(Identity("htpasswd", name, name), version=account.version)
         identity = await self._by_directory(user, name, password)
         if identity is None:
             await self._accepts(self._decoy(), password)
             raise Unauthenticated("wrong name or password")
-        return await self._remembered(identity, user)
+        return await self._users.signed_in(identity)
 
     def _account(self, user: User | None, name: str) -> Account | None:
         """Whose hash is to be checked, if it is known here."""
@@ -165,31 +169,3 @@ class Passwords:
         if silent is not None:
             raise SignInUnavailable(silent)
         return None
-
-    async def _local(self, user: User, name: str) -> Principal:
-        await self._seen(SignedIn("local", name, name, "", "", ()), user)
-        return Principal(name, "password", user.id, version=user.version, source="local")
-
-    async def _remembered(self, identity: Identity, user: User | None, *, version: int | None = None) -> Principal:
-        """With its row, which is written at the first sign-in."""
-        told = SignedIn(
-            identity.source, identity.name, identity.subject, identity.display, identity.email, identity.groups
-        )
-        found = await self._seen(told, user)
-        if found is None:
-            log.warning("a name belongs to another source", extra={"user": identity.name, "source": identity.source})
-            raise Unauthenticated("wrong name or password")
-        return Principal(identity.name, "password", found, version=version, source=identity.source)
-
-    async def _seen(self, told: SignedIn, user: User | None) -> int | None:
-        if told.source == "local":
-            return user.id if user else None
-        found = await self._database.read(lambda tx: sign_ins.is_news(tx, told))
-        if found is not None:
-            return found
-        try:
-            return await self._database.write(lambda tx: sign_ins.remember(tx, told))
-        except Unavailable:
-            if user is None:
-                raise
-            return user.id  # a registry that takes no writes now still lets in whom it knows

@@ -62,10 +62,13 @@ class Distribution:
         """Authenticates and authorizes. Raises Unauthenticated, AccessDenied, OpenModeRefused, TooManyRequests."""
         scope, face, matched = call.scope, self._face, call.match
         call.address = scope["client"][0] if scope.get("client") else ""
+        by_proxy = face.trusts_proxies and face.proxies.trusts(call.address)
         if face.trusts_proxies:
             client = face.proxies.client(call.address, scope["headers"], scheme=scope["scheme"], host="")
             call.address = call.record.address = client.address
-        admitted = call.admitted = await face.access.admit(scope["headers"], call.address, matched.repository)
+        admitted = call.admitted = await face.access.admit(
+            scope["headers"], call.address, matched.repository, by_proxy=by_proxy
+        )
         call.record.principal = admitted.principal.name
         if matched.needs is None:
             if admitted.unsigned:

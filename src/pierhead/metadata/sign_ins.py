@@ -73,6 +73,16 @@ async def remember(tx: Transaction, told: SignedIn) -> int | None:
     return found
 
 
+async def known(tx: Transaction, told: SignedIn) -> int | None:
+    """The id of a user who was here before."""
+    row = await tx.fetch_one(
+        "SELECT id FROM principals WHERE source = :source AND subject = :subject AND kind = 'user'",
+        source=told.source,
+        subject=told.subject,
+    )
+    return row[0] if row else None
+
+
 async def is_news(tx: Transaction, told: SignedIn) -> int | None:
     """The id of the user where nothing is to be written of this sign-in."""
     row = await tx.fetch_one(

@@ -1,0 +1,46 @@
+"""From whom a source knows to the user of this registry: a row, made at the first sign-in, bound to that source."""
+
+import logging
+
+from pierhead.access.principal import Credential, Principal
+from pierhead.access.sources import Identity
+from pierhead.errors import Unauthenticated, Unavailable
+from pierhead.metadata import sign_ins
+from pierhead.metadata.database import Database
+from pierhead.metadata.sign_ins import SignedIn
+
+log = logging.getLogger(__name__)
+
+
+class Users:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def signed_in(
+        self, identity: Identity, *, credential: Credential = "password", version: int | None = None, new: bool = True
+    ) -> Principal:
+        """Who that is here. `new`: whether somebody may come who was never here.
+
+        Raises Unauthenticated where the name belongs to another source, or nobody new may come.
+        """
+        told = SignedIn(
+            identity.source, identity.name, identity.subject, identity.display, identity.email, identity.groups
+        )
+        found = await self._database.read(lambda tx: sign_ins.is_news(tx, told))
+        if found is None:
+            found = await self._write(told, new=new)
+        if found is None:
+            log.warning("nobody was let in", extra={"user": identity.name, "source": identity.source})
+            raise Unauthenticated("this name belongs to somebody else, or has no account here")
+        return Principal(identity.name, credential, found, version=version, source=identity.source)
+
+    async def _write(self, told: SignedIn, *, new: bool) -> int | None:
+        known = await self._database.read(lambda tx: sign_ins.known(tx, told))
+        if known is None and not new:
+            return None
+        try:
+            return await self._database.write(lambda tx: sign_ins.remember(tx, told))
+        except Unavailable:
+            if known is None:
+                raise
+            return known  # a registry that takes no writes now still lets in whom it knows
