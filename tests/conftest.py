@@ -36,6 +36,9 @@ _TABLES = (
     "holds",
     "owed_marks",
     "trash",
+    "audit_chain",
+    "audit_heads",
+    "audit_forwards",
 )
 
 ANNOUNCED = pytest.StashKey[list[str]]()

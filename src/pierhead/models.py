@@ -91,6 +91,7 @@ class Actor:
     address: str = ""
     agent: str = ""
     request_id: str = ""
+    credential_id: int | None = None  # which token, where it was one
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,7 @@ class Server:
         access = stack.enter_context(Access(settings.access, metrics.authenticated))
         registry = Registry(database, store, settings, copies=backends.copies(settings, store), observe=metrics)
         await stack.enter_async_context(_beside(registry.marks.run()))
+        await stack.enter_async_context(_beside(registry.audit.run()))
         traced = await stack.enter_async_context(tracing.open_tracing(os.environ, observability, __version__))
         face = Distribution(Face.of(registry, access, settings, metrics.uploads), observability)
         self._distribution = traced(Cors.around(face, settings.cors))

@@ -29,6 +29,8 @@ _STORAGE_URL = re.compile(
     r"(s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]{0,254}(/[A-Za-z0-9._/-]*)?(\?[!-~]*)?|file:///.+", re.ASCII
 )
 
+_SYSLOG_URL = re.compile(r"(udp|tcp|tls)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?|unix:///[!-~]+", re.ASCII)
+
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
@@ -74,6 +76,12 @@ def _storage_url(value: str) -> str:
     return value
 
 
+def _syslog_url(value: str) -> str:
+    if not _SYSLOG_URL.fullmatch(value):
+        raise ValueError
+    return value
+
+
 def _printable(value: str) -> str:
     if not value or not value.isprintable() or " " in value:
         raise ValueError
@@ -105,6 +113,11 @@ StorageUrl = Annotated[
     str,
     AfterValidator(_storage_url),
     Allowed("s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX, each with ?OPTIONS, or file:///PATH"),
+]
+SyslogUrl = Annotated[
+    str,
+    AfterValidator(_syslog_url),
+    Allowed("udp://HOST[:PORT], tcp://HOST[:PORT], tls://HOST[:PORT] or unix:///PATH"),
 ]
 Origin = Annotated[str, AfterValidator(lambda text: text if text == "*" else _public_url(text))]
 Origins = Annotated[
@@ -378,6 +391,47 @@ class JobSettings(Section):
     keep_hours: float = Field(default=24, ge=0, le=24 * 365, description="Jobs that were done are listed for so long.")
 
 
+class AuditSettings(Section):
+    """What happened, who did it, and proving that nobody changed what is told of it."""
+
+    pulls: Literal["none", "sampled", "all"] = Field(
+        default="none", description="Pulls of manifests that become events; changes and sign-ins always do."
+    )
+    pull_sample: float = Field(default=0.01, gt=0, le=1, description="With sampled: this part of the pulls.")
+    pulls_of_blobs: bool = Field(default=False, description="Whether pulls of blobs become events too.")
+    buffer_events: int = Field(
+        default=10_000,
+        ge=100,
+        le=1_000_000,
+        description="Pulls, sign-ins and refusals that wait to be written, per worker; more are dropped and counted.",
+    )
+    refusals_per_minute: int = Field(
+        default=120,
+        ge=1,
+        le=100_000,
+        description="Refusals told one by one in a minute, per worker; what comes beyond them is one event.",
+    )
+    keep_days: float = Field(
+        default=0,
+        ge=0,
+        le=36600,
+        description="Events go after so long, but for those that history and the trash need; 0: they stay.",
+    )
+    head_seconds: float = Field(
+        default=60, ge=1, le=86400, description="How often it is signed how far the chain of events goes."
+    )
+    heads_file: FilePath | None = Field(
+        default=None, description="File that gets what was signed, a line each; keep it where the database is not."
+    )
+    file: FilePath | None = Field(default=None, description="File that gets all events, a line of JSON each.")
+    syslog: SyslogUrl | None = Field(
+        default=None, description="Syslog server that gets all events and what was signed."
+    )
+    syslog_ca: FilePath | None = Field(
+        default=None, description="PEM file of the authorities that a tls:// server is trusted by; unset: the system's."
+    )
+
+
 class ListingSettings(Section):
     """Pages of tags, repositories and referrers."""
 
@@ -435,6 +489,7 @@ class Settings(Section):
     database: DatabaseSettings = DatabaseSettings()
     storage: StorageSettings = StorageSettings()
     jobs: JobSettings = JobSettings()
+    audit: AuditSettings = AuditSettings()
     listing: ListingSettings = ListingSettings()
     cache: CacheSettings = CacheSettings()
     log: LogSettings = LogSettings()

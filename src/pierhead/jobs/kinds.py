@@ -1,5 +1,7 @@
 """The kinds of jobs that there are: what each does, and when."""
 
+import asyncio
+from collections.abc import Mapping
 from contextlib import aclosing
 from functools import partial
 from typing import Protocol
@@ -9,6 +11,7 @@ from pierhead.jobs.kind import Kind
 from pierhead.metadata import jobs as rows
 from pierhead.metadata.database import Database
 from pierhead.metadata.jobs import Job
+from pierhead.registry.audit import Audit
 from pierhead.registry.collector import Backlog, Collector, Step
 from pierhead.registry.copies import Copies
 from pierhead.registry.marks import Marks
@@ -22,6 +25,7 @@ from pierhead.settings import JobSettings
 _MINUTE = 60.0
 _HOUR = 60 * _MINUTE
 _FORGOTTEN_AT_ONCE = 1000
+_REST_SECONDS = 0.05
 
 
 class Told(Protocol):
@@ -33,6 +37,8 @@ class Told(Protocol):
 
     def scrub_stands(self, coverage: float, damaged: int, whole_at: int | None) -> None: ...
 
+    def audit_stands(self, unsealed: int, behind: Mapping[str, int]) -> None: ...
+
 
 class _Nobody:
     def collected(self, step: Step) -> None: ...
@@ -40,6 +46,8 @@ class _Nobody:
     def to_collect(self, backlog: Backlog) -> None: ...
 
     def scrub_stands(self, coverage: float, damaged: int, whole_at: int | None) -> None: ...
+
+    def audit_stands(self, unsealed: int, behind: Mapping[str, int]) -> None: ...
 
 
 def known(registry: Registry, database: Database, settings: JobSettings, told: Told | None = None) -> dict[str, Kind]:
@@ -53,6 +61,9 @@ def known(registry: Registry, database: Database, settings: JobSettings, told: T
         purge_trash(registry.trash),
         expire_untagged(registry.untagged),
         forget_jobs(database, settings),
+        seal_events(registry.audit, told),
+        prune_events(registry.audit),
+        *([forward_events(registry.audit)] if registry.audit.forwarding.on else []),
         *([scrub_blobs(registry.scrub, told)] if registry.scrub.on else []),
         *([copy_manifests(registry.copies)] if registry.copies else []),
     ]
@@ -142,6 +153,38 @@ def expire_untagged(untagged: Expiry) -> Kind:
         await untagged.expire()
 
     return Kind("manifests.untagged", perform, every=_HOUR, wanted=untagged.any_old)
+
+
+def seal_events(audit: Audit, told: Told) -> Kind:
+    """Numbers and chains what was written, and signs how far the chain goes."""
+
+    async def perform(_: Job) -> None:
+        await audit.sealing.run()
+
+    async def show() -> None:
+        told.audit_stands(await audit.sealing.waiting(), await audit.forwarding.behind())
+
+    return Kind("audit.seal", perform, every=2.0, wanted=audit.sealing.wanted, show=show)
+
+
+def forward_events(audit: Audit) -> Kind:
+    async def perform(_: Job) -> None:
+        await audit.forwarding.run()
+
+    return Kind("audit.forward", perform, every=2.0, wanted=audit.forwarding.wanted, longest_pause=_MINUTE)
+
+
+def prune_events(audit: Audit) -> Kind:
+    """Those that are too old, once every place that they are handed on to has them."""
+
+    async def wanted() -> bool:
+        return await audit.sealing.any_old(await audit.forwarding.upto())
+
+    async def perform(_: Job) -> None:
+        while await audit.sealing.prune(await audit.forwarding.upto()):
+            await asyncio.sleep(_REST_SECONDS)
+
+    return Kind("audit.prune", perform, every=_HOUR, wanted=wanted)
 
 
 def forget_jobs(database: Database, settings: JobSettings) -> Kind:
