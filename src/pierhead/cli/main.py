@@ -9,6 +9,7 @@ import click
 
 from pierhead import __version__
 from pierhead.cli import deletion, upkeep
+from pierhead.cli.audit import audit
 from pierhead.cli.check import check as check_registry
 from pierhead.cli.explain import explain
 from pierhead.cli.flags import CONFIGURATION_MISTAKES, FLAGS, load, place_flags, read, refuse, settings_flags
@@ -118,6 +119,7 @@ def show(config: Path | None, **flags: Any) -> None:
 
 
 for command in (
+    audit,
     check_registry,
     explain,
     gc,

@@ -1,6 +1,5 @@
 """The kinds of jobs that there are: what each does, and when."""
 
-import asyncio
 from collections.abc import Mapping
 from contextlib import aclosing
 from functools import partial
@@ -25,7 +24,6 @@ from pierhead.settings import JobSettings
 _MINUTE = 60.0
 _HOUR = 60 * _MINUTE
 _FORGOTTEN_AT_ONCE = 1000
-_REST_SECONDS = 0.05
 
 
 class Told(Protocol):
@@ -181,8 +179,7 @@ def prune_events(audit: Audit) -> Kind:
         return await audit.sealing.any_old(await audit.forwarding.upto())
 
     async def perform(_: Job) -> None:
-        while await audit.sealing.prune(await audit.forwarding.upto()):
-            await asyncio.sleep(_REST_SECONDS)
+        await audit.sealing.prune_all(await audit.forwarding.upto())
 
     return Kind("audit.prune", perform, every=_HOUR, wanted=wanted)
 

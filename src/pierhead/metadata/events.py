@@ -155,7 +155,7 @@ async def record_notes(tx: Transaction, notes: Sequence[Note]) -> None:
     """Writes what was noted. A repository that is there no more is told by its name."""
     names = {note.repository for note in notes if note.repository is not None}
     found = await among(tx, "SELECT name, id FROM repositories WHERE name IN ?", list(names))
-    known: dict[str, int] = {name: identity for name, identity in found}
+    known: dict[str, int] = dict(found)
     await tx.execute_many(
         """
         INSERT INTO events

@@ -5,7 +5,7 @@ refusals), finds events, and keeps the parts that seal them, let go of them and 
 """
 
 import random
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass, replace
 
 from pierhead.metadata import history, trail
@@ -111,7 +111,7 @@ class Audit:
 
         return await self._database.read(page)
 
-    async def export(self, filters: Filters, repository: RepositoryName | None = None) -> AsyncIterator[Event]:
+    async def export(self, filters: Filters, repository: RepositoryName | None = None) -> AsyncGenerator[Event]:
         """All events, the latest first, with no more of them in memory than a page has."""
         place: Place | None = None
         while True:

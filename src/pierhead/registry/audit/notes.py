@@ -135,19 +135,31 @@ class Notes:
         batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
         told, self._dropped = self._dropped, 0
         notes = [*batch, *_told(told)]
-        writing = asyncio.ensure_future(self._database.write(lambda tx: rows.record_notes(tx, notes), durable=False))
+
+        async def write() -> None:
+            await self._database.write(lambda tx: rows.record_notes(tx, notes), durable=False)
+
+        writing = asyncio.ensure_future(write())
         try:
             await finished(writing)
+        except asyncio.CancelledError:
+            if writing.exception() is not None:
+                self._put_back(batch, told)
+            raise
         except PierheadError as error:
             log.warning("events wait, as they cannot be written: %s", error)
-            self._waiting.extendleft(reversed(batch))
-            self._dropped += told
+            self._put_back(batch, told)
             return False
         except Exception:
             log.exception("%d events could not be written", len(batch))
             self._drop(len(batch))
+            self._dropped += told
             return False
         return True
+
+    def _put_back(self, batch: list[Note], dropped: int) -> None:
+        self._waiting.extendleft(reversed(batch))
+        self._dropped += dropped
 
     def _drop(self, count: int) -> None:
         self._dropped += count

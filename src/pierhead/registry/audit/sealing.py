@@ -81,6 +81,13 @@ class Sealing:
     async def any_old(self, upto: int) -> bool:
         return self._keep > 0 and await self._database.read(lambda tx: self._any_old(tx, upto))
 
+    async def prune_all(self, upto: int) -> None:
+        """Lets go of all that are too old, up to a number."""
+        began = time.monotonic()
+        while await self.prune(upto):
+            await asyncio.sleep(min(1.0, time.monotonic() - began))
+            began = time.monotonic()
+
     async def prune(self, upto: int) -> int:
         """Lets go of some events that are too old, up to a number; returns how many it looked at.
 

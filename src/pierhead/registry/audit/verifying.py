@@ -1,7 +1,7 @@
 """Whether the events are those that were sealed: nothing altered, removed, put in between or cut off at the end.
 
 Whoever can write to the database can make a chain anew, and has the key that signs its heads. So what a file of heads
-says, kept where they cannot write, is what counts; without one this finds what was changed by someone who left it there.
+says, kept where they cannot write, is what counts; without one this finds what was changed by who left it there.
 """
 
 from collections.abc import Callable, Iterable
