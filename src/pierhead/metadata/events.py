@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pierhead.metadata import clock
 from pierhead.metadata.database import Transaction, Value
 from pierhead.metadata.portions import among
 from pierhead.models import Actor, Digest, RepositoryName, TagName
@@ -156,16 +157,17 @@ async def record_notes(tx: Transaction, notes: Sequence[Note]) -> None:
     names = {note.repository for note in notes if note.repository is not None}
     found = await among(tx, "SELECT name, id FROM repositories WHERE name IN ?", list(names))
     known: dict[str, int] = dict(found)
+    began = await clock.read(tx) - monotonic()  # for all of them: they stay in their order
     await tx.execute_many(
         """
         INSERT INTO events
                (at, action, repository_id, tag, after, subject, outcome, details, actor, credential, address, agent,
                request_id, credential_id, reason)
         VALUES
-               (clock_us() - CAST(:age AS BIGINT), :action, :repository_id, :tag, :after, :subject, :outcome, :details,
+               (:at, :action, :repository_id, :tag, :after, :subject, :outcome, :details,
                :actor, :credential, :address, :agent, :request_id, :credential_id, :reason)
         """,
-        [_noted(note, known) for note in notes],
+        [_noted(note, known) | {"at": began + note.noted} for note in notes],
     )
 
 
@@ -173,7 +175,6 @@ def _noted(note: Note, known: Mapping[str, int]) -> dict[str, Value]:
     repository_id = known.get(note.repository) if note.repository is not None else None
     lost = note.repository is not None and repository_id is None
     return {
-        "age": max(0, monotonic() - note.noted),
         "action": note.action,
         "repository_id": repository_id,
         "tag": note.tag,

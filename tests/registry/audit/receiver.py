@@ -80,7 +80,7 @@ def listening(kind: str, folder: Path, tls: tuple[Path, Path] | None = None) -> 
             tcp = _Tls(*tls) if tls else socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Stream)
             server, port = tcp, tcp.server_address[1]
         received.url = f"{kind}://{'localhost' if tls else '127.0.0.1'}:{port}"
-    server.received = received  # type: ignore[attr-defined]  # its handlers find it there
+    setattr(server, "received", received)  # noqa: B010  its handlers find it there
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
