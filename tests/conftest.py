@@ -38,6 +38,9 @@ _TABLES = (
     "trash",
     "principals",
     "signing_keys",
+    "audit_chain",
+    "audit_heads",
+    "audit_forwards",
 )
 
 ANNOUNCED = pytest.StashKey[list[str]]()

@@ -26,6 +26,7 @@ PierheadError
 ├── Unavailable             StorageFull · StorageFailed · Busy · MetadataUnavailable · Moving · Moved
 │                           SignInUnavailable
 ├── BlobMissing
+├── ForwardFailed           of the audit trail: never on the wire
 ├── MoveFailed              of a registry into another one: never on the wire
 └── ConfigurationError      every mistake of the configuration, or a store that may not be served
 
@@ -320,6 +321,10 @@ class Moved(Unavailable):
 
 class BlobMissing(PierheadError):
     """the bytes of this blob are missing from storage; push it again"""
+
+
+class ForwardFailed(PierheadError):
+    """events could not be handed on"""
 
 
 class MoveFailed(PierheadError):

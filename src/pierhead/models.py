@@ -90,7 +90,7 @@ class Actor:
     agent: str = ""
     request_id: str = ""
     id: int | None = None  # of its row, where it has one
-    token: int | None = None  # which of its tokens it signed in with
+    credential_id: int | None = None  # which of its tokens it signed in with
     founds: bool = False  # may push only because the project is not there yet, and is going to be his
 
 

@@ -101,6 +101,7 @@ class Server:
             access.machines = await stack.enter_async_context(_machines(settings))
         registry = Registry(database, store, settings, copies=backends.copies(settings, store), observe=metrics)
         await stack.enter_async_context(_beside(registry.marks.run()))
+        await stack.enter_async_context(_beside(registry.audit.run()))
         traced = await stack.enter_async_context(tracing.open_tracing(os.environ, observability, __version__))
         face = Face.of(registry, access, settings, metrics.uploads)
         self._distribution = traced(Cors.around(Distribution(face, observability), settings.cors))

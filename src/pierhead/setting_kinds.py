@@ -16,6 +16,7 @@ GIB = 1024 * MIB
 _UNITS = {"": 1, "KIB": KIB, "MIB": MIB, "GIB": GIB, "TIB": 1024 * GIB}
 _SIZE = re.compile(r"(\d{1,18}) ?([KMGT]iB)?", re.ASCII | re.IGNORECASE)
 _SERVICE = re.compile(r"[A-Za-z0-9._:-]{1,255}", re.ASCII)
+_SYSLOG_URL = re.compile(r"(udp|tcp|tls)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?|unix:///[!-~]+", re.ASCII)
 _PUBLIC_URL = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?", re.ASCII | re.IGNORECASE)
 
 # A / ? or # of a password that is not written as %2F would end it early, and be told as part of a port.
@@ -74,6 +75,12 @@ def _database_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _syslog_url(value: str) -> str:
+    if not _SYSLOG_URL.fullmatch(value):
+        raise ValueError
+    return value
+
+
 def _storage_url(value: str) -> str:
     if not _STORAGE_URL.fullmatch(value):
         raise ValueError
@@ -125,6 +132,11 @@ StorageUrl = Annotated[
     str,
     AfterValidator(_storage_url),
     Allowed("s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX, each with ?OPTIONS, or file:///PATH"),
+]
+SyslogUrl = Annotated[
+    str,
+    AfterValidator(_syslog_url),
+    Allowed("udp://HOST[:PORT], tcp://HOST[:PORT], tls://HOST[:PORT] or unix:///PATH"),
 ]
 Origin = Annotated[str, AfterValidator(lambda text: text if text == "*" else _public_url(text))]
 Origins = Annotated[

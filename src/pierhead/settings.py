@@ -28,6 +28,7 @@ from pierhead.setting_kinds import (
     Section,
     ServiceName,
     StorageUrl,
+    SyslogUrl,
     Texts,
 )
 from pierhead.source_settings import LdapSettings
@@ -198,6 +199,47 @@ class TokenSettings(Section):
         ge=1,
         le=100_000,
         description="Refresh tokens of one account; with one more, the one that was not used for longest ends.",
+    )
+
+
+class AuditSettings(Section):
+    """What happened, who did it, and proving that nobody changed what is told of it."""
+
+    pulls: Literal["none", "sampled", "all"] = Field(
+        default="none", description="Pulls of manifests that become events; changes and sign-ins always do."
+    )
+    pull_sample: float = Field(default=0.01, gt=0, le=1, description="With sampled: this part of the pulls.")
+    pulls_of_blobs: bool = Field(default=False, description="Whether pulls of blobs become events too.")
+    buffer_events: int = Field(
+        default=10_000,
+        ge=100,
+        le=1_000_000,
+        description="Pulls, sign-ins and refusals that wait to be written, per worker; more are dropped and counted.",
+    )
+    refusals_per_minute: int = Field(
+        default=120,
+        ge=1,
+        le=100_000,
+        description="Refusals told one by one in a minute, per worker; what comes beyond them is one event.",
+    )
+    keep_days: float = Field(
+        default=0,
+        ge=0,
+        le=36600,
+        description="Events go after so long, but for those that history and the trash need; 0: they stay.",
+    )
+    head_seconds: float = Field(
+        default=60, ge=1, le=86400, description="How often it is signed how far the chain of events goes."
+    )
+    heads_file: FilePath | None = Field(
+        default=None, description="File that gets what was signed, a line each; keep it where the database is not."
+    )
+    file: FilePath | None = Field(default=None, description="File that gets all events, a line of JSON each.")
+    syslog: SyslogUrl | None = Field(
+        default=None, description="Syslog server that gets all events and what was signed."
+    )
+    syslog_ca: FilePath | None = Field(
+        default=None, description="PEM file of the authorities that a tls:// server is trusted by; unset: the system's."
     )
 
 
@@ -444,6 +486,7 @@ class Settings(Section):
     certificates: CertificateSettings = CertificateSettings()
     limits: LimitSettings = LimitSettings()
     tokens: TokenSettings = TokenSettings()
+    audit: AuditSettings = AuditSettings()
     manifests: ManifestSettings = ManifestSettings()
     uploads: UploadSettings = UploadSettings()
     trash: TrashSettings = TrashSettings()

@@ -10,6 +10,7 @@ import click
 from pierhead import __version__
 from pierhead.cli import deletion, upkeep
 from pierhead.cli.access import access
+from pierhead.cli.audit import audit
 from pierhead.cli.check import check as check_registry
 from pierhead.cli.explain import explain
 from pierhead.cli.flags import CONFIGURATION_MISTAKES, FLAGS, load, place_flags, read, refuse, settings_flags
@@ -121,6 +122,7 @@ def show(config: Path | None, **flags: Any) -> None:
 
 for command in (
     access,
+    audit,
     check_registry,
     explain,
     gc,

@@ -19,9 +19,12 @@ async def get_blob(call: Call) -> None:
     elif call.scope["method"] == "HEAD":
         headers += [(b"content-type", b"application/octet-stream"), (b"content-length", b"%d" % blob.size)]
         await call.respond_empty(200, headers)
-    elif not await _redirected(call, blob):
-        headers.append((b"content-type", b"application/octet-stream"))
-        await _send(call, blob, headers)
+    else:
+        if call.face.registry.audit.wants_pull(blob=True):
+            call.face.registry.audit.pulled(call.match.repository, blob.digest, call.actor, blob=True)
+        if not await _redirected(call, blob):
+            headers.append((b"content-type", b"application/octet-stream"))
+            await _send(call, blob, headers)
 
 
 def _headers(blob: Blob) -> Headers:

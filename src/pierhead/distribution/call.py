@@ -135,7 +135,7 @@ class Call:
             agent=agent[:256].decode("latin-1"),
             request_id=self.record.request_id,
             id=admitted.principal.id,
-            token=admitted.principal.token,
+            credential_id=admitted.principal.token,
             founds=admitted.founds,
         )
 

@@ -33,7 +33,11 @@ async def get_manifest(call: Call) -> None:
         headers.append((b"content-length", b"%d" % manifest.size))
         await call.respond_empty(200, headers)
     else:
-        await call.respond(200, headers, await manifests.content(manifest))
+        content = await manifests.content(manifest)
+        if call.face.registry.audit.wants_pull():
+            tag = None if isinstance(reference, Digest) else reference
+            call.face.registry.audit.pulled(call.match.repository, manifest.digest, call.actor, tag=tag)
+        await call.respond(200, headers, content)
 
 
 # The same few manifests are asked for again and again, and nothing in here can change.

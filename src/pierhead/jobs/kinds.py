@@ -1,5 +1,6 @@
 """The kinds of jobs that there are: what each does, and when."""
 
+from collections.abc import Mapping
 from contextlib import aclosing
 from functools import partial
 from typing import Protocol
@@ -11,6 +12,7 @@ from pierhead.jobs.kind import Kind
 from pierhead.metadata import jobs as rows
 from pierhead.metadata.database import Database
 from pierhead.metadata.jobs import Job
+from pierhead.registry.audit import Audit
 from pierhead.registry.collector import Backlog, Collector, Step
 from pierhead.registry.copies import Copies
 from pierhead.registry.marks import Marks
@@ -35,6 +37,8 @@ class Told(Protocol):
 
     def scrub_stands(self, coverage: float, damaged: int, whole_at: int | None) -> None: ...
 
+    def audit_stands(self, unsealed: int, behind: Mapping[str, int]) -> None: ...
+
 
 class _Nobody:
     def collected(self, step: Step) -> None: ...
@@ -42,6 +46,8 @@ class _Nobody:
     def to_collect(self, backlog: Backlog) -> None: ...
 
     def scrub_stands(self, coverage: float, damaged: int, whole_at: int | None) -> None: ...
+
+    def audit_stands(self, unsealed: int, behind: Mapping[str, int]) -> None: ...
 
 
 def known(
@@ -63,6 +69,9 @@ def known(
         rotate_keys(SigningKeys(database, days=tokens.key_days)),
         forget_tokens(RefreshTokens(database, days=tokens.refresh_days, most=tokens.max_refresh)),
         forget_jobs(database, settings),
+        seal_events(registry.audit, told),
+        prune_events(registry.audit),
+        *([forward_events(registry.audit)] if registry.audit.forwarding.on else []),
         *([scrub_blobs(registry.scrub, told)] if registry.scrub.on else []),
         *([copy_manifests(registry.copies)] if registry.copies else []),
     ]
@@ -171,6 +180,37 @@ def forget_tokens(refresh: RefreshTokens) -> Kind:
             pass
 
     return Kind("tokens.forget", perform, every=_HOUR, wanted=refresh.any_over)
+
+
+def seal_events(audit: Audit, told: Told) -> Kind:
+    """Numbers and chains what was written, and signs how far the chain goes."""
+
+    async def perform(_: Job) -> None:
+        await audit.sealing.run()
+
+    async def show() -> None:
+        told.audit_stands(await audit.sealing.waiting(), await audit.forwarding.behind())
+
+    return Kind("audit.seal", perform, every=2.0, wanted=audit.sealing.wanted, show=show)
+
+
+def forward_events(audit: Audit) -> Kind:
+    async def perform(_: Job) -> None:
+        await audit.forwarding.run()
+
+    return Kind("audit.forward", perform, every=2.0, wanted=audit.forwarding.wanted, longest_pause=_MINUTE)
+
+
+def prune_events(audit: Audit) -> Kind:
+    """Those that are too old, once every place that they are handed on to has them."""
+
+    async def wanted() -> bool:
+        return await audit.sealing.any_old(await audit.forwarding.upto())
+
+    async def perform(_: Job) -> None:
+        await audit.sealing.prune_all(await audit.forwarding.upto())
+
+    return Kind("audit.prune", perform, every=_HOUR, wanted=wanted)
 
 
 def forget_jobs(database: Database, settings: JobSettings) -> Kind:

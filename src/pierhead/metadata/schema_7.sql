@@ -197,3 +197,79 @@ CREATE TRIGGER repositories_count_update AFTER UPDATE OF name, visibility, proje
 BEGIN UPDATE access_epoch SET number = number + 1; END;
 CREATE TRIGGER repositories_count_delete AFTER DELETE ON repositories
 BEGIN UPDATE access_epoch SET number = number + 1; END;
+
+-- Audit: events are about anything now, and a chain of seals shows whether one of them was altered or removed.
+-- Foreign keys are off meanwhile (engine.py), and what this table had of triggers is made anew there.
+CREATE TABLE events_made_anew (
+    id            INTEGER PRIMARY KEY,
+    at            INTEGER NOT NULL,
+    action        TEXT NOT NULL,
+    repository_id INTEGER REFERENCES repositories (id), -- none: about none
+    tag           TEXT,
+    before        TEXT,
+    after         TEXT,
+    actor         TEXT NOT NULL,
+    credential    TEXT NOT NULL,
+    address       TEXT NOT NULL,
+    agent         TEXT NOT NULL,
+    request_id    TEXT NOT NULL,
+    reason        TEXT,
+    project_id    INTEGER, -- of what is about a project
+    subject       TEXT, -- what it is about outside repositories: user:alice, grant:12, project:team
+    outcome       TEXT NOT NULL DEFAULT 'done', -- or refused
+    credential_id INTEGER, -- which token
+    details       TEXT, -- JSON: before and after, counts
+    sequence      INTEGER, -- its place in the chain, without gaps; none: not sealed yet
+    seal          BLOB -- over the seal before it and over this row
+);
+INSERT INTO events_made_anew
+       (id, at, action, repository_id, tag, before, after, actor, credential, address, agent, request_id, reason)
+SELECT id, at, action, repository_id, tag, before, after, actor, credential, address, agent, request_id, reason
+  FROM events;
+DROP TABLE events;
+ALTER TABLE events_made_anew RENAME TO events;
+CREATE INDEX events_by_repository ON events (repository_id, id);
+CREATE INDEX events_of_lives ON events (repository_id, id)
+ WHERE action IN ('repository.deleted', 'repository.restored');
+CREATE INDEX events_of_deleted_blobs ON events (repository_id, before) WHERE action = 'blob.deleted';
+
+-- Whoever writes an event pays for one small index; the others are paid for by who seals it.
+CREATE INDEX events_unsealed ON events (id) WHERE sequence IS NULL;
+CREATE INDEX events_in_chain ON events (sequence) WHERE sequence IS NOT NULL;
+CREATE INDEX sealed_by_time ON events (at, id) WHERE sequence IS NOT NULL;
+CREATE INDEX sealed_by_actor ON events (actor, at, id) WHERE sequence IS NOT NULL;
+CREATE INDEX sealed_by_action ON events (action, at, id) WHERE sequence IS NOT NULL;
+CREATE INDEX sealed_by_address ON events (address, at, id) WHERE sequence IS NOT NULL;
+CREATE INDEX sealed_by_request ON events (request_id, at, id) WHERE sequence IS NOT NULL;
+CREATE INDEX sealed_by_repository ON events (repository_id, at, id) WHERE sequence IS NOT NULL;
+CREATE INDEX sealed_by_subject ON events (subject, at, id) WHERE sequence IS NOT NULL AND subject IS NOT NULL;
+CREATE INDEX sealed_by_credential ON events (credential_id, at, id)
+ WHERE sequence IS NOT NULL AND credential_id IS NOT NULL;
+-- An event that a tag's history names cannot go; without this index each that goes would read all of history.
+CREATE INDEX tag_history_by_event ON tag_history (event_id);
+
+-- Where the chain stands; there is at most one row. Events up to `pruned` went, but for some that others need: over
+-- those that stayed there is a chain of its own.
+CREATE TABLE audit_chain (
+    one         INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+    sequence    INTEGER NOT NULL, -- of the event sealed last
+    seal        BLOB NOT NULL,
+    pruned      INTEGER NOT NULL,
+    pruned_seal BLOB NOT NULL, -- of that event
+    kept        INTEGER NOT NULL, -- how many stayed
+    kept_seal   BLOB NOT NULL
+) WITHOUT ROWID;
+
+-- Where it stood, signed; the last thousand.
+CREATE TABLE audit_heads (
+    number    INTEGER NOT NULL PRIMARY KEY,
+    sequence  INTEGER NOT NULL,
+    said      TEXT NOT NULL, -- JSON, exactly what is signed
+    signature BLOB NOT NULL
+);
+
+-- How far events, or heads, were handed on.
+CREATE TABLE audit_forwards (
+    name    TEXT NOT NULL PRIMARY KEY,
+    reached INTEGER NOT NULL
+) WITHOUT ROWID;

@@ -111,6 +111,11 @@ class Metrics:
             "How long the oldest unneeded blob has been waiting, its grace included",
         )
         self.log_dropped = Counter("pierhead_access_log_dropped", "Access log lines dropped, because no one read them")
+        self.audit_dropped_events = Counter(
+            "pierhead_audit_dropped", "Pulls, sign-ins and refusals that were not written to the audit trail"
+        )
+        self.audit_unsealed = Gauge("pierhead_audit_unsealed", "Events not sealed yet; at most 100,000 are counted")
+        self.audit_behind = Gauge("pierhead_audit_behind", "Events that a place does not have yet", ("place",))
         self.connections = Reading(
             "pierhead_database_connections", "Connections of one worker to PostgreSQL; waiting: requests", ("state",)
         )
@@ -160,6 +165,14 @@ class Metrics:
         """What waits now."""
         self.collection_doomed.set(backlog.doomed)
         self.collection_oldest.set((backlog.oldest or 0) / 1_000_000)
+
+    def audit_dropped(self, events: int) -> None:
+        self.audit_dropped_events.add(events)
+
+    def audit_stands(self, unsealed: int, behind: Mapping[str, int]) -> None:
+        self.audit_unsealed.set(unsealed)
+        for place, events in behind.items():
+            self.audit_behind.set(events, place)
 
     def watch_pool(self, pool: Pool) -> None:
         self.connections.watch(lambda: pool.open, "open")

@@ -5,6 +5,7 @@ from typing import Protocol
 from pierhead.blobs.store import BlobStore, KeepsCopies
 from pierhead.metadata.database import Copyable
 from pierhead.metadata.unreferenced import Lease
+from pierhead.registry.audit import Audit
 from pierhead.registry.blobs import Blobs
 from pierhead.registry.clock import Clock
 from pierhead.registry.collector import Collector
@@ -43,6 +44,10 @@ class Observe(Protocol):
         """So many were read again, with so many bytes."""
         ...
 
+    def audit_dropped(self, events: int) -> None:
+        """So many pulls, sign-ins or refusals were not written down."""
+        ...
+
 
 class Unobserved:
     """Counts nothing."""
@@ -50,6 +55,8 @@ class Unobserved:
     def damaged(self, by: str, what: str) -> None: ...
 
     def scrubbed(self, blobs: int, size: int) -> None: ...
+
+    def audit_dropped(self, events: int) -> None: ...
 
 
 UNOBSERVED = Unobserved()
@@ -98,3 +105,4 @@ class Registry:
         self.usage = Usage(database, deleting=deleting)
         self.explaining = Explaining(database, grace_hours=settings.collection.grace_hours)
         self.copies = Copies(database, copies) if copies else None
+        self.audit = Audit(database, settings.audit, observe.audit_dropped)

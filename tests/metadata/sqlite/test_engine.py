@@ -173,3 +173,69 @@ def test_many_threads_make_one_database_at_once(tmp_path: Path) -> None:
 
     for number in range(10):
         asyncio.run(prepare(tmp_path / f"{number}.db"))
+
+
+def test_the_events_of_an_earlier_schema_stay_with_what_refers_to_them(tmp_path: Path) -> None:
+    path = tmp_path / "pierhead.db"
+    connection = at_schema(path, 6)
+    connection.execute("INSERT INTO projects (id, name, created_at) VALUES (1, 'team', 0)")
+    connection.execute("INSERT INTO repositories (id, project_id, name, created_at) VALUES (1, 1, 'team/app', 0)")
+    for number in range(1, 1001):
+        connection.execute(
+            "INSERT INTO events (id, at, action, repository_id, tag, before, after, actor, credential, address, agent,"
+            " request_id, reason)"
+            " VALUES (?, ?, 'manifest.pushed', 1, 'v1', 'b', 'a', 'alice', 'basic', '', '', '', 'r')",
+            (number * 2, number),
+        )
+        connection.execute(
+            "INSERT INTO tag_history (repository_id, name, action, before, after, event_id)"
+            " VALUES (1, 'v1', 'moved', 'b', 'a', ?)",
+            (number * 2,),
+        )
+    connection.execute("CREATE TABLE noted (id)")
+    connection.execute("CREATE TRIGGER noting AFTER INSERT ON events BEGIN INSERT INTO noted VALUES (NEW.id); END")
+    before = connection.execute("SELECT * FROM events ORDER BY id").fetchall()
+    connection.close()
+    engine.prepare(path)
+
+    connection = engine.connect(path)
+    after = connection.execute("SELECT * FROM events ORDER BY id").fetchall()
+    assert [row[: len(before[0])] for row in after] == before
+    assert {row[len(before[0]) :] for row in after} == {(None, None, "done", None, None, None, None)}
+    assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    assert connection.pragma("foreign_keys") == 1
+    with pytest.raises(apsw.ConstraintError, match="FOREIGN KEY"):
+        connection.execute("DELETE FROM events WHERE id = 2")
+    # Whoever writes down what changes, while the registry moves, goes on doing so.
+    connection.execute(
+        "INSERT INTO events (at, action, actor, credential, address, agent, request_id)"
+        " VALUES (1, 'a', '', '', '', '', '')"
+    )
+    assert connection.execute("SELECT id FROM noted").fetchall() == [(2001,)]
+    connection.close()
+
+
+def test_events_that_history_needs_and_that_are_gone_keep_a_database_from_being_changed(tmp_path: Path) -> None:
+    path = tmp_path / "pierhead.db"
+    connection = at_schema(path, 6)
+    connection.execute("INSERT INTO projects (id, name, created_at) VALUES (1, 'team', 0)")
+    connection.execute("INSERT INTO repositories (id, project_id, name, created_at) VALUES (1, 1, 'team/app', 0)")
+    connection.execute("PRAGMA foreign_keys = OFF")
+    connection.execute("INSERT INTO tag_history (repository_id, name, action, event_id) VALUES (1, 'v1', 'moved', 5)")
+    connection.close()
+
+    with pytest.raises(ConfigurationError, match="tag_history refers to rows that are not there"):
+        engine.prepare(path)
+    connection = engine.connect(path)
+    assert connection.pragma("user_version") == 6
+    connection.close()
+
+
+def at_schema(path: Path, version: int) -> apsw.Connection:
+    """A database as a program of before left it."""
+    connection = engine.connect(path)
+    for step in engine.STEPS[:version]:
+        connection.execute(engine.step_text(step))
+    connection.pragma("application_id", engine.APPLICATION_ID)
+    connection.pragma("user_version", version)
+    return connection

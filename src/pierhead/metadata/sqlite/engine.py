@@ -140,6 +140,8 @@ def _create(connection: apsw.Connection, path: Path) -> None:
     if connection.pragma("journal_mode") != "wal":
         _use_log(connection)
     connection.execute("PRAGMA synchronous = FULL")
+    # A step may make a table anew (sqlite.org/lang_altertable.html, section 7); inside a transaction it is too late.
+    connection.execute("PRAGMA foreign_keys = OFF")
     connection.execute("BEGIN IMMEDIATE")
     found = connection.pragma("user_version")
     if found == 0:
@@ -154,10 +156,28 @@ def _create(connection: apsw.Connection, path: Path) -> None:
         )
     if 0 < found < SCHEMA_VERSION:
         _copy_aside(path, path.with_name(f"{path.name}.schema-{found}"))
+    triggers = _triggers(connection)
     for version, step in enumerate(STEPS[found:], found + 1):
         connection.execute(step_text(step))
         connection.execute(f"PRAGMA user_version = {version}")
+    for text in triggers - _triggers(connection):
+        connection.execute(text)
+    if found < SCHEMA_VERSION:
+        _require_references(connection, path)
     connection.execute("COMMIT")
+
+
+def _triggers(connection: apsw.Connection) -> set[str]:
+    """Those that a registry has which is being moved, or was: they go with a table that is made anew."""
+    return {str(text) for (text,) in connection.execute("SELECT sql FROM sqlite_schema WHERE type = 'trigger'")}
+
+
+def _require_references(connection: apsw.Connection, path: Path) -> None:
+    """Raises ConfigurationError where a table that was made anew lost what others refer to."""
+    for table in ("events", "tag_history"):
+        broken = connection.execute(f"PRAGMA foreign_key_check({table})").fetchone()
+        if broken is not None:
+            raise ConfigurationError([f"{path}: {table} refers to rows that are not there; pierhead check tells more"])
 
 
 def _copy_aside(path: Path, copy: Path) -> None:

@@ -165,3 +165,54 @@ CREATE TRIGGER projects_count AFTER INSERT OR UPDATE OF name, visibility, owner_
     FOR EACH ROW EXECUTE FUNCTION count_access();
 CREATE TRIGGER repositories_count AFTER UPDATE OF name, visibility, project_id, trash_id OR DELETE ON repositories
     FOR EACH ROW EXECUTE FUNCTION count_access();
+
+-- Audit: events are about anything now, and a chain of seals shows whether one of them was altered or removed.
+ALTER TABLE events ALTER COLUMN repository_id DROP NOT NULL; -- none: about none
+ALTER TABLE events ADD COLUMN project_id BIGINT; -- of what is about a project
+ALTER TABLE events ADD COLUMN subject TEXT COLLATE "C"; -- what else it is about: user:alice, grant:12, project:team
+ALTER TABLE events ADD COLUMN outcome TEXT COLLATE "C" NOT NULL DEFAULT 'done'; -- or refused
+ALTER TABLE events ADD COLUMN credential_id BIGINT; -- which token
+ALTER TABLE events ADD COLUMN details TEXT COLLATE "C"; -- JSON: before and after, counts
+ALTER TABLE events ADD COLUMN sequence BIGINT; -- its place in the chain, without gaps; none: not sealed yet
+ALTER TABLE events ADD COLUMN seal BYTEA; -- over the seal before it and over this row
+
+-- Whoever writes an event pays for one small index; the others are paid for by who seals it.
+CREATE INDEX events_unsealed ON events (id) WHERE sequence IS NULL;
+CREATE INDEX events_in_chain ON events (sequence) WHERE sequence IS NOT NULL;
+CREATE INDEX sealed_by_time ON events (at, id) WHERE sequence IS NOT NULL;
+CREATE INDEX sealed_by_actor ON events (actor, at, id) WHERE sequence IS NOT NULL;
+CREATE INDEX sealed_by_action ON events (action, at, id) WHERE sequence IS NOT NULL;
+CREATE INDEX sealed_by_address ON events (address, at, id) WHERE sequence IS NOT NULL;
+CREATE INDEX sealed_by_request ON events (request_id, at, id) WHERE sequence IS NOT NULL;
+CREATE INDEX sealed_by_repository ON events (repository_id, at, id) WHERE sequence IS NOT NULL;
+CREATE INDEX sealed_by_subject ON events (subject, at, id) WHERE sequence IS NOT NULL AND subject IS NOT NULL;
+CREATE INDEX sealed_by_credential ON events (credential_id, at, id)
+ WHERE sequence IS NOT NULL AND credential_id IS NOT NULL;
+-- An event that a tag's history names cannot go; without this index each that goes would read all of history.
+CREATE INDEX tag_history_by_event ON tag_history (event_id);
+
+-- Where the chain stands; there is at most one row. Events up to `pruned` went, but for some that others need: over
+-- those that stayed there is a chain of its own.
+CREATE TABLE audit_chain (
+    one         BIGINT NOT NULL PRIMARY KEY CHECK (one = 1),
+    sequence    BIGINT NOT NULL, -- of the event sealed last
+    seal        BYTEA NOT NULL,
+    pruned      BIGINT NOT NULL,
+    pruned_seal BYTEA NOT NULL, -- of that event
+    kept        BIGINT NOT NULL, -- how many stayed
+    kept_seal   BYTEA NOT NULL
+);
+
+-- Where it stood, signed; the last thousand.
+CREATE TABLE audit_heads (
+    number    BIGINT NOT NULL PRIMARY KEY,
+    sequence  BIGINT NOT NULL,
+    said      TEXT COLLATE "C" NOT NULL, -- JSON, exactly what is signed
+    signature BYTEA NOT NULL
+);
+
+-- How far events, or heads, were handed on.
+CREATE TABLE audit_forwards (
+    name    TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    reached BIGINT NOT NULL
+);
