@@ -50,6 +50,7 @@ class Admitted:
     rights: Rights
     place: Place
     verbs: Verbs
+    fresh: bool = False  # its credential was verified for this request, and not remembered
 
     def may_pull(self, place: Place) -> bool:
         """From another repository, by its name of today."""
@@ -146,33 +147,37 @@ class Access:
         if self.passwords.changed():
             self._verified.clear()
             self.decisions.forget()
-        principal = await self._who(headers, address, by_proxy=by_proxy)
+        principal, fresh = await self._who(headers, address, by_proxy=by_proxy)
         if principal.credential == "none":
             self._of_addresses.take(address)
         else:
             self._of_accounts.take(principal.name)
-        return await self.standing(principal, asked)
+        return await self.standing(principal, asked, fresh=fresh)
 
-    async def standing(self, principal: Principal, asked: RepositoryName, *, open_mode: bool = False) -> Admitted:
+    async def standing(
+        self, principal: Principal, asked: RepositoryName, *, open_mode: bool = False, fresh: bool = False
+    ) -> Admitted:
         """What a principal holds now. Raises Unauthenticated where what it proved counts no more."""
         await self.decisions.epoch()
         rights = await self.decisions.rights(principal, open_mode=open_mode)
         if not asked:
-            return Admitted(principal, rights, _NOWHERE, _narrow(rights.system, principal, "", _NOWHERE))
+            return Admitted(principal, rights, _NOWHERE, _narrow(rights.system, principal, "", _NOWHERE), fresh)
         place = await self.decisions.place(asked)
-        return Admitted(principal, rights, place, _narrow(rights.held(place), principal, asked, place))
+        return Admitted(principal, rights, place, _narrow(rights.held(place), principal, asked, place), fresh)
 
-    async def _who(self, headers: Headers, address: str, *, by_proxy: bool) -> Principal:
+    async def _who(self, headers: Headers, address: str, *, by_proxy: bool) -> tuple[Principal, bool]:
+        """And whether it was verified just now."""
         header = self._certificates.header if by_proxy else None
         certificate = b""
         for name, value in headers:
             if name == b"authorization":
-                return self._remembered(value) or await self._check(value, address)
+                found = self._remembered(value)
+                return (found, False) if found else (await self._check(value, address), True)
             if name == header:
                 certificate = value
         if certificate and (identity := self._certificates.identify(certificate)) is not None:
-            return await self.users.signed_in(identity, credential="certificate")
-        return ANONYMOUS
+            return await self.users.signed_in(identity, credential="certificate"), False
+        return ANONYMOUS, False
 
     def _remembered(self, header: bytes) -> Principal | None:
         if self.bearer is not None and header.startswith(_BEARER):

@@ -4,7 +4,7 @@ import base64
 from dataclasses import dataclass, field
 
 from pierhead.access import scopes
-from pierhead.access.authenticator import Access
+from pierhead.access.authenticator import Access, Admitted
 from pierhead.access.bearer import Bearers, Minted, Opened
 from pierhead.access.loopback import Headers
 from pierhead.access.principal import Principal
@@ -33,15 +33,15 @@ class Issuer:
         self._refresh = refresh
         self._gives_refresh = settings.refresh_days > 0
 
-    async def who(self, headers: Headers, address: str) -> Principal:
+    async def who(self, headers: Headers, address: str) -> Admitted:
         """Who asks, by the headers of a request. Raises as `Access.admit` does."""
-        principal = (await self._access.admit(headers, address, _SYSTEM)).principal
-        if principal.credential == "bearer":
+        admitted = await self._access.admit(headers, address, _SYSTEM)
+        if admitted.principal.credential == "bearer":
             # Else a token that got into wrong hands would live for ever.
             raise Unauthenticated("a bearer token is not a way to get another one")
-        return principal
+        return admitted
 
-    async def by_password(self, name: str, password: str, headers: Headers, address: str) -> Principal:
+    async def by_password(self, name: str, password: str, headers: Headers, address: str) -> Admitted:
         """Who that is. Raises as `Access.admit` does."""
         if ":" in name:
             raise Unauthenticated("wrong name or password")
@@ -49,15 +49,14 @@ class Issuer:
         others = [header for header in headers if header[0] != b"authorization"]
         return await self.who([*others, (b"authorization", basic)], address)
 
-    async def by_refresh(self, token: str, address: str) -> Principal:
+    async def by_refresh(self, token: str, address: str) -> Admitted:
         """Whom a refresh token stands for. Raises TokenUnknown, and Unauthenticated where that counts no more."""
         owner = await self._refresh.take(token, address=address)
         proof = owner.proof
         principal = Principal(
             owner.name, "token", owner.id, token=owner.token, version=proof.version, source=proof.source
         )
-        await self._access.standing(principal, _SYSTEM)
-        return principal
+        return await self._access.standing(principal, _SYSTEM, fresh=True)
 
     async def issue(self, principal: Principal, asked: Asked) -> Issued:
         """Raises ScopeInvalid, and Unauthenticated where what the principal proved counts no more."""

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from pierhead import errors
 from pierhead.asgi.types import Headers, Receive, Scope, Send
-from pierhead.distribution import blobs, catalog, challenges, manifests, referrers, routes, tags, uploads
+from pierhead.distribution import blobs, catalog, challenges, manifests, referrers, routes, tags, trail, uploads
 from pierhead.distribution.call import Call
 from pierhead.distribution.errors import oci_error
 from pierhead.distribution.face import Face
@@ -51,6 +51,7 @@ class Distribution:
             await self._admit(call)
             await HANDLERS[matched.operation](call)
         except errors.PierheadError as error:
+            trail.refused(call, error)
             await _refuse(call, error)
         except Exception:
             log.exception("a request failed unexpectedly", extra={"request_id": record.request_id})
@@ -70,6 +71,7 @@ class Distribution:
             scope["headers"], call.address, matched.repository, by_proxy=by_proxy
         )
         call.record.principal = admitted.principal.name
+        trail.signed_in(call)
         if matched.needs is None:
             if admitted.unsigned:
                 raise errors.Unauthenticated("sign in with an account of this registry")

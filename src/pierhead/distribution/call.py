@@ -53,8 +53,8 @@ class Content(Protocol):
 
 class Call:
     __slots__ = (
-        "_body_done", "_headers", "_query", "address", "admitted", "face", "match", "receive", "record", "scope",
-        "send",
+        "_body_done", "_headers", "_query", "address", "admitted", "claimed", "face", "match", "receive", "record",
+        "scope", "send",
     )  # fmt: skip
 
     def __init__(self, face: "Face", scope: Scope, receive: Receive, send: Send, record: RequestRecord) -> None:
@@ -66,6 +66,7 @@ class Call:
         self.match: Match
         self.admitted: Admitted
         self.address = ""
+        self.claimed = ""  # by which name somebody asks to be let in, where no header says it
         self._body_done = False
         self._headers: dict[bytes, bytes] | None = None
         self._query: list[tuple[str, str]] | None = None
@@ -138,6 +139,10 @@ class Call:
             credential_id=admitted.principal.token,
             founds=admitted.founds,
         )
+
+    @property
+    def is_admitted(self) -> bool:
+        return hasattr(self, "admitted")
 
     @property
     def repository(self) -> RepositoryName:

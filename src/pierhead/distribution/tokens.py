@@ -12,11 +12,12 @@ from urllib.parse import parse_qsl
 
 from pierhead import errors
 from pierhead.access import scopes
+from pierhead.access.authenticator import Admitted
 from pierhead.access.issuing import Issued, Issuer
 from pierhead.access.principal import Principal
 from pierhead.accounts.signing_keys import SigningKeys
 from pierhead.asgi.types import Headers, Receive, Scope, Send
-from pierhead.distribution import challenges
+from pierhead.distribution import challenges, trail
 from pierhead.distribution.call import Call
 from pierhead.distribution.errors import oci_error
 from pierhead.distribution.face import Face
@@ -60,6 +61,8 @@ class Tokens:
             answer = self._answer(call)
             await answer(call)
         except (errors.PierheadError, OAuthRefusal) as error:
+            if isinstance(error, errors.PierheadError):
+                trail.refused(call, error)
             await refuse(call, error)
         except Exception:
             log.exception("a request failed unexpectedly", extra={"request_id": record.request_id})
@@ -85,8 +88,7 @@ class Tokens:
     async def _by_query(self, call: Call) -> None:
         self._require_service(call.query("service"))
         asked = self._asked(call, call.queries("scope"))
-        principal = await self._issuer.who(call.scope["headers"], call.address)
-        call.record.principal = principal.name
+        principal = self._let_in(call, await self._issuer.who(call.scope["headers"], call.address))
         if principal.credential == "none" and not call.queries("scope"):
             raise errors.Unauthenticated("sign in, or say what the token is for")
         issued = await self._issuer.issue(principal, asked)
@@ -99,8 +101,7 @@ class Tokens:
         form, wanted = await _form(call)
         self._require_service(form.get("service"))
         asked = self._asked(call, wanted)
-        principal = await self._of_form(call, form)
-        call.record.principal = principal.name
+        principal = self._let_in(call, await self._of_form(call, form))
         issued = await self._issuer.issue(principal, asked)
         refresh = None
         if form.get("access_type") == "offline":
@@ -108,13 +109,20 @@ class Tokens:
             refresh = form.get("refresh_token") or await self._refresh(call, principal, form.get("client_id"))
         await _give(call, issued, refresh)
 
-    async def _of_form(self, call: Call, form: dict[str, str]) -> Principal:
+    def _let_in(self, call: Call, admitted: Admitted) -> Principal:
+        call.admitted = admitted
+        call.record.principal = admitted.principal.name
+        trail.signed_in(call)
+        return admitted.principal
+
+    async def _of_form(self, call: Call, form: dict[str, str]) -> Admitted:
         kind = _given(form, "grant_type")
         if kind == "refresh_token":
             return await self._issuer.by_refresh(_given(form, kind), call.address)
         if kind != "password" or "refresh_token" in form:
             raise OAuthRefusal("unsupported_grant_type", "grant_type: password or refresh_token")
         name, password = _given(form, "username"), _given(form, "password")
+        call.claimed = name
         return await self._issuer.by_password(name, password, call.scope["headers"], call.address)
 
     def _asked(self, call: Call, wanted: list[str]) -> scopes.Asked:
