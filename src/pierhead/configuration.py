@@ -272,7 +272,7 @@ def _contradictions(settings: Settings, given: Mapping[Key, Given]) -> list[str]
             f"storage.shared ({given['storage', 'shared'].source}): needs database.url, which nodes share too"
         )
     open_to_strangers = start_mistake(server.host, settings.access)
-    if open_to_strangers:
+    if open_to_strangers and not settings.ldap:
         source = given["server", "host"].source if ("server", "host") in given else "default"
         mistakes.append(f"server.host = {server.host!r} ({source}): {open_to_strangers}")
     of_tables = [

