@@ -13,6 +13,7 @@ from pierhead.source_settings import LdapSettings
 from tests.access.ldap.company import ALICE, groups, settings, sign_in, written
 from tests.servers.slapd import PEOPLE, READER, Server, slapd
 
+GROUP_SEARCH = 'SRCH base="ou=groups'
 BOTH_FILTERS = "(|(uid={login})(mail={login}))"
 
 
@@ -248,9 +249,12 @@ def test_an_entry_with_anything_in_its_name_is_found_in_groups(company: Server) 
 
 
 def test_groups_in_groups_are_followed_to_their_end(company: Server) -> None:
+    before = len(company.lines(GROUP_SEARCH))
     above = ("developers", "everybody", "posix", "ring-one", "ring-two", "unique", "world")
 
     assert groups(settings(company, nested_groups="follow")) == above
+    # A circle is not gone round: each level once, and one in which there is nothing new.
+    assert len(company.lines(GROUP_SEARCH)) == before + 4
 
 
 def test_groups_in_groups_are_followed_so_far_and_no_further(company: Server) -> None:
@@ -260,10 +264,10 @@ def test_groups_in_groups_are_followed_so_far_and_no_further(company: Server) ->
 
 
 def test_a_directory_that_follows_groups_itself_is_asked_once(company: Server) -> None:
-    before = len(company.lines('SRCH base="ou=groups'))
+    before = len(company.lines(GROUP_SEARCH))
     groups(settings(company, nested_groups="chain"))
 
-    [search] = company.lines('SRCH base="ou=groups')[before:]
+    [search] = company.lines(GROUP_SEARCH)[before:]
     assert "(?=undefined)" in search  # Active Directory's rule is unknown to this server
 
 
