@@ -11,7 +11,7 @@ from pathlib import Path
 
 import uvloop
 
-from pierhead import __version__, backends, worker
+from pierhead import __version__, backends, priority, worker
 from pierhead.jobs import kinds
 from pierhead.jobs.runner import Runner
 from pierhead.observability import logs
@@ -33,6 +33,7 @@ class Background:
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Works until SIGTERM or SIGINT; what runs then has `server.drain_seconds`, after a second one no time."""
+        priority.give_way()
         async with AsyncExitStack() as stack:
             runner = await self._open(stack)
             self._obey_signals(runner)

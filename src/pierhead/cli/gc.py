@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pierhead import priority
 from pierhead.cli.bars import amount
 from pierhead.cli.flags import place_flags
 from pierhead.cli.local import act, as_json, moment
@@ -42,6 +43,9 @@ def gc(
     First what is in the trash and whose time is over. The server does all of this by itself.
     A blob that somebody was told of stays until his time to use it is over, whatever the options say.
     """
+
+    if not no_rest:
+        priority.give_way()
 
     async def work(registry: "Registry", _: "Actor") -> _Told:
         told = _Told(dry_run=dry_run, verbose=verbose, as_json=as_json)

@@ -24,7 +24,8 @@ from pierhead.metadata.unreferenced import FIRST, Candidate
 from pierhead.models import Blob, Digest, Doomed, RepositoryName
 from pierhead.settings import CollectionSettings
 
-_AT_ONCE = 128  # rows: so long a push may wait for a transaction
+# Rows of one transaction: a push may wait for it so long. Who hurries takes more.
+_AT_ONCE, _HURRIED_AT_ONCE = 32, 128
 _SEEN_AT_ONCE = 1024  # rows, leased ones too
 _KEYS_AT_ONCE = 500
 _NAMED_MAX = 20  # repositories that are told of one blob
@@ -122,7 +123,8 @@ class Collector:
             began = time.monotonic()
             step = Step()
             if after is not None:
-                step, after = await self.collect(after, grace_hours=grace_hours)
+                at_once = _AT_ONCE if rests else _HURRIED_AT_ONCE
+                step, after = await self.collect(after, grace_hours=grace_hours, at_once=at_once)
             removed = await removal.step() if after is None or step.freed else 0
             yield replace(step, removed=removed)
             if rests:
@@ -131,11 +133,11 @@ class Collector:
             raise removal.failures[0]
 
     async def collect(
-        self, after: Candidate = FIRST, *, grace_hours: float | None = None
+        self, after: Candidate = FIRST, *, grace_hours: float | None = None, at_once: int = _HURRIED_AT_ONCE
     ) -> tuple[Step, Candidate | None]:
         """Looks at some rows past one, in one transaction, and returns the last; None where there are no more."""
         grace = self._grace(grace_hours)
-        named = await self._database.read(partial(_due, after=after, grace=grace))
+        named = await self._database.read(partial(_due, after=after, grace=grace, at_once=at_once))
         if not named.candidates:
             return Step(), named.last
         step = await self._database.write(partial(self._collect, named=named, grace=grace))
@@ -236,12 +238,12 @@ async def _doomed(tx: Transaction, after: str) -> Sequence[Doomed]:
     return [] if await holds.held(tx) else await doomed.page(tx, after, limit=_KEYS_AT_ONCE)
 
 
-async def _due(tx: Transaction, after: Candidate, grace: int) -> _Named:
+async def _due(tx: Transaction, after: Candidate, grace: int, at_once: int = _HURRIED_AT_ONCE) -> _Named:
     now = await clock.read(tx)
     page = await unreferenced.page(tx, after, before=now - grace, limit=_SEEN_AT_ONCE)
-    candidates = [one for one, leased_until in page if leased_until <= now][:_AT_ONCE]
+    candidates = [one for one, leased_until in page if leased_until <= now][:at_once]
     # Those that are leased are passed over once in a run, however many they are.
-    last = candidates[-1] if len(candidates) == _AT_ONCE else page[-1][0] if page else None
+    last = candidates[-1] if len(candidates) == at_once else page[-1][0] if page else None
     return _Named(candidates, await repositories.names(tx, sorted({one.repository_id for one in candidates})), last)
 
 
