@@ -96,7 +96,7 @@ def test_groups_may_give_a_role_on_the_whole_registry(groups: list[str], role: s
 
 
 def test_who_is_in_no_required_group_does_not_come_in() -> None:
-    assert person(ALICE, settings(required_groups=["developers", "others"]))
+    assert person(ALICE, settings(required_groups=["developers", "others"])).identity.name == "alice"
     with pytest.raises(Refused, match="members of certain groups"):
         person(ALICE | {"groups": ["canteen"]}, settings(required_groups=["developers"]))
 

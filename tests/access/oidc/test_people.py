@@ -87,7 +87,7 @@ async def test_the_secret_may_be_in_a_file(oidc: Server, issuers: Issuers, tmp_p
     file.write_text(f"{oidc.first.client_secret}\n# of the registry\n")
     one = provider(issuers, oidc.first, client_secret=None, client_secret_file=str(file))
 
-    assert await sign_in(one, oidc.first)
+    assert (await sign_in(one, oidc.first)).person.identity.name == "alice"
     file.unlink()
     with pytest.raises(SourceUnavailable, match="client_secret_file"):
         await sign_in(one, oidc.first)
@@ -257,7 +257,9 @@ async def test_an_id_token_for_somebody_or_something_else_is_refused(
 
 
 async def test_other_audiences_may_be_known_and_the_client_must_be_this_one(cheated: Provider, rogue: Rogue) -> None:
-    assert await answered(cheated, rogue, aud=["pierhead", "friend"], azp="pierhead")
+    signed_in = await answered(cheated, rogue, aud=["pierhead", "friend"], azp="pierhead")
+
+    assert signed_in.person.identity.subject == "somebody"
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"id_token": 7}', b"[" * 100_000])
