@@ -44,7 +44,10 @@ def check(config: Path | None, name: str | None, *, as_json: bool) -> None:
     steps = asyncio.run(tried())
     if not steps:
         known = ", ".join(table.name for table in (*settings.oidc, *settings.keyless)) or "none"
-        refuse([f"no [[oidc]] and no [[keyless]] of this name is in the settings; there are: {known}"], CONFIGURATION_MISTAKES)
+        refuse(
+            [f"no issuer and no rule of this name is in the settings; there are: {known}"],
+            CONFIGURATION_MISTAKES,
+        )
     _tell(steps, passed=all(step.passed for step in steps), as_json=as_json)
 
 

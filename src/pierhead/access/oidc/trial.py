@@ -82,4 +82,5 @@ def _tried(rule: Rule, claims: Claims) -> Step:
 def _missing(rule: Rule, claims: Claims) -> Iterator[str]:
     for path, pattern in (("aud", rule.audience), *rule.claims):
         if not rule.says(claims, path, pattern):
-            yield f"{path} must be {pattern}, and is {claim(claims, path)}"
+            value = claim(claims, path)
+            yield f"{path} must be {pattern}, and is {'missing' if value is None else value}"
