@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415
 
 import asyncio
+import logging
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -71,6 +72,8 @@ def _settings(config: Path | None) -> "Settings":
     from pierhead.errors import ConfigurationError
 
     settings = load(config, {}).settings
+    # What a server would log is told here as what came of it.
+    logging.getLogger("pierhead").addHandler(logging.NullHandler())
     try:
         files.check(settings)
     except ConfigurationError as error:
