@@ -24,6 +24,7 @@ from pierhead import __version__, backends, listener, tls
 from pierhead.access.htpasswd import AccountsFile
 from pierhead.access.ldap import directory
 from pierhead.access.loopback import is_open
+from pierhead.access.oidc import files as of_issuers
 from pierhead.data_directory import ServeLock, prepare
 from pierhead.errors import ConfigurationError, Unavailable
 from pierhead.fleet import Fleet, WorkerProcess
@@ -319,7 +320,7 @@ def _store_lock(settings: Settings) -> Iterator[None]:
 def check_files(settings: Settings) -> None:
     """The files that the settings name. Raises ConfigurationError with all mistakes."""
     mistakes: list[str] = []
-    for check in (_check_accounts, _check_directories, tls.check, backends.check_store):
+    for check in (_check_accounts, _check_directories, of_issuers.check, tls.check, backends.check_store):
         try:
             check(settings)
         except ConfigurationError as error:

@@ -18,8 +18,8 @@ from tests.running import free_port
 # {scratch} is the page's directory, {port} and {proxy} are free ports, {images} what stands in for Docker Hub.
 # {second} and {third} are ports of more nodes, for a page that names them: `serve` then starts all of them.
 # {cluster} and {database} are the URL and the port of a PostgreSQL, {moved_to} is an empty database in it, {s3} and
-# {bucket} are an S3 server and an empty bucket, {ldap} and {ldaps} the ports of a directory: for the pages that ask for
-# them.
+# {bucket} are an S3 server and an empty bucket, {ldap} and {ldaps} the ports of a directory, {issuer} and {issuer_tls}
+# issuers of OpenID Connect: for the pages that ask for them.
 SUBSTITUTIONS: tuple[tuple[str, str], ...] = (
     # What is fetched from elsewhere.
     (r"git clone <this repository> pierhead", "ln -s {checkout} pierhead"),
@@ -54,6 +54,10 @@ SUBSTITUTIONS: tuple[tuple[str, str], ...] = (
     (r"(ldaps?)://ldap\.example\.org", r"\1://localhost:{\1}"),
     (r"/etc/pierhead/directory-ca\.pem", "{ldap_ca}"),
     (r"/etc/ssl/certs/ca-certificates\.crt", "{ldap_stranger}"),
+    # Other people's issuers.
+    (r"https://sso\.example\.org", "{issuer_tls}"),
+    (r"https://(gitlab\.example\.org|token\.actions\.githubusercontent\.com)", "{issuer}"),
+    (r"/etc/pierhead/sso-ca\.pem", "{issuer_ca}"),
     # The rest of the machine.
     (r"\bsudo ", ""),
     (r"(?<![\w./])/(etc|srv|var/lib|opt|backup|restore)\b", r"{scratch}/\1"),

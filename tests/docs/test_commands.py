@@ -13,6 +13,7 @@ from tests.docs import pages
 from tests.docs.pages import Command, NotRun
 from tests.docs.stage import Stage, reads
 from tests.running import free_port
+from tests.servers.oidc import Server as Issuers
 from tests.servers.postgresql import Cluster
 from tests.servers.s3 import Server
 from tests.servers.slapd import Server as Directory
@@ -92,6 +93,12 @@ def names(page: Path, environment: dict[str, str], request: pytest.FixtureReques
         directory: Directory = request.getfixturevalue("directory")
         found |= {"ldap": str(directory.port), "ldaps": str(directory.tls_port)}
         found |= {"ldap_ca": str(directory.authority), "ldap_stranger": str(directory.stranger)}
+    if "https://sso.example.org" in text or "https://token.actions.githubusercontent.com" in text:
+        issuers: Issuers = request.getfixturevalue("oidc")
+        assert issuers.second.certificate
+        found |= {"issuer": issuers.first.url, "issuer_tls": issuers.second.url, "proxy": str(free_port())}
+        found |= {"issuer_ca": str(issuers.second.certificate.path)}
+        environment |= {"ID_TOKEN": issuers.first.workflow_token(f"https://localhost:{found['proxy']}")}
     if "10.0.0.12:5000" in text:
         found |= {"second": str(free_port()), "third": str(free_port())}
     if "db.example.org" not in text:

@@ -18,6 +18,7 @@ from pierhead.cli.gc import gc
 from pierhead.cli.history import history
 from pierhead.cli.jobs import jobs
 from pierhead.cli.ldap import ldap
+from pierhead.cli.oidc import oidc
 from pierhead.cli.pins import pin
 from pierhead.cli.promote import promote
 from pierhead.cli.trash import trash
@@ -129,6 +130,7 @@ for command in (
     history,
     jobs,
     ldap,
+    oidc,
     pin,
     promote,
     trash,

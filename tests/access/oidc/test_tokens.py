@@ -85,6 +85,7 @@ def test_a_genuine_token_says_who_it_is(key: Any, algorithm: str, kid: str | Non
         ({"exp": 1}, "expired"),
         ({"exp": int(time.time()) - 6}, "expired"),
         ({"exp": "tomorrow"}, "malformed"),
+        ({"exp": str(int(time.time()) + 60)}, "no number"),
         ({"exp": float("inf")}, "malformed"),
         ({"nbf": int(time.time()) + 600}, "clocks"),
         ({"iat": int(time.time()) + 600}, "clocks"),

@@ -36,10 +36,14 @@ class Rule:
     def holds(self, claims: Claims) -> bool:
         return (
             claims.get("iss") == self.issuer
-            and self.audience in _values(claims.get("aud"))
             and bool(self.claims)
-            and all(_says(claim(claims, path), pattern) for path, pattern in self.claims)
+            and all(self.says(claims, path, wanted) for path, wanted in (("aud", self.audience), *self.claims))
         )
+
+    def says(self, claims: Claims, path: str, wanted: str) -> bool:
+        """Whether a claim is what the rule wants. What the token is meant for is compared letter by letter."""
+        values = _values(claim(claims, path))
+        return wanted in values if path == "aud" else any(fits(wanted, text) for text in values)
 
 
 def match(rules: Iterable[Rule], claims: Claims) -> list[Rule]:
@@ -72,10 +76,6 @@ def _wrong_scope(scope: str) -> str:
     except (RepositoryNameInvalid, ValueError):
         return "must be *, a project, or PROJECT/PATTERN"
     return ""
-
-
-def _says(value: Any, pattern: str) -> bool:
-    return any(fits(pattern, text) for text in _values(value))
 
 
 def _values(value: Any) -> Sequence[str]:

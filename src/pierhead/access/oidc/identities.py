@@ -1,8 +1,7 @@
 """From the claims of an issuer to an identity: which of them hold a name, an address and groups."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pierhead.access.oidc.claims import Claims, claim, fits
 from pierhead.access.oidc.tokens import Refused
@@ -10,14 +9,6 @@ from pierhead.access.sources import Identity
 from pierhead.issuer_settings import OidcSettings
 
 _LONGEST = 255  # characters of a name, a subject, a group
-
-System = Literal["admin", "auditor"]
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    identity: Identity
-    system: System | None  # the role on the whole registry that their groups give
 
 
 def lacks(claims: Claims, settings: OidcSettings) -> bool:
@@ -27,7 +18,7 @@ def lacks(claims: Claims, settings: OidcSettings) -> bool:
     return any(claim(claims, path) is None for path in wanted)
 
 
-def person(claims: Claims, settings: OidcSettings) -> Person:
+def identity(claims: Claims, settings: OidcSettings) -> Identity:
     """Raises Refused: without a usable name, in too many groups, or in none of those that are required."""
     subject, name = claims["sub"], claim(claims, settings.name_claim)
     if not _is_name(subject) or not _is_name(name):
@@ -38,7 +29,7 @@ def person(claims: Claims, settings: OidcSettings) -> Person:
     kept = [group for group in groups if _is_kept(group, settings)]
     if len(kept) > settings.groups_max:
         raise Refused(f"you are in more than {settings.groups_max} groups (setting oidc.groups_max)")
-    identity = Identity(
+    return Identity(
         source=f"oidc:{settings.name}",
         name=name,
         subject=subject,
@@ -46,7 +37,6 @@ def person(claims: Claims, settings: OidcSettings) -> Person:
         email=_email(claims, settings),
         groups=tuple(sorted(kept)),
     )
-    return Person(identity, _system(groups, settings))
 
 
 def _groups(claims: Claims, settings: OidcSettings) -> set[str]:
@@ -64,12 +54,6 @@ def _is_kept(group: str, settings: OidcSettings) -> bool:
         *settings.teams,
     )
     return not settings.groups or group in named or any(fits(pattern, group) for pattern in settings.groups)
-
-
-def _system(groups: set[str], settings: OidcSettings) -> System | None:
-    if groups & set(settings.admin_groups):
-        return "admin"
-    return "auditor" if groups & set(settings.auditor_groups) else None
 
 
 def _email(claims: Claims, settings: OidcSettings) -> str:

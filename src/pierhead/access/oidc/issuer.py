@@ -67,6 +67,10 @@ class Issuer:
         """Raises SourceUnavailable."""
         return (await self._current()).metadata
 
+    async def keys(self) -> tuple[Key, ...]:
+        """Raises SourceUnavailable."""
+        return (await self._current()).keys
+
     async def verify(self, token: str, audiences: Collection[str]) -> Claims:
         """The claims of a genuine token. Raises Refused, SourceUnavailable."""
         wanted = tokens.look(token, max_bytes=self._settings.max_token_bytes)

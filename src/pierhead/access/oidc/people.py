@@ -17,12 +17,11 @@ from urllib.parse import parse_qsl, quote, quote_plus, urlencode
 from pierhead.access.oidc import identities
 from pierhead.access.oidc.claims import Claims
 from pierhead.access.oidc.client_secrets import client_secret
-from pierhead.access.oidc.identities import Person
 from pierhead.access.oidc.issuer import Issuer
 from pierhead.access.oidc.metadata import Metadata
 from pierhead.access.oidc.state import Attempt, Seal
 from pierhead.access.oidc.tokens import Refused
-from pierhead.access.sources import SourceUnavailable
+from pierhead.access.sources import Identity, SourceUnavailable
 from pierhead.addresses import is_usable
 from pierhead.issuer_settings import OidcSettings
 from pierhead.outbound import OutboundFailed
@@ -37,7 +36,7 @@ _NO_ANSWER = "the issuer's answer is incomplete or not for this sign-in; begin a
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    person: Person
+    identity: Identity
     return_to: str  # a path of this registry
 
 
@@ -91,7 +90,7 @@ class Provider:
         claims = await self._verified(answer, attempt)
         if told.userinfo and identities.lacks(claims, self.settings):
             claims = {**await self._userinfo(told, answer, claims["sub"]), **claims}
-        return SignedIn(identities.person(claims, self.settings), attempt.return_to)
+        return SignedIn(identities.identity(claims, self.settings), attempt.return_to)
 
     async def sign_out_url(self, return_to: str) -> str | None:
         """Where the browser is signed out of the issuer too, then sent to `return_to`; None: there is no such place.

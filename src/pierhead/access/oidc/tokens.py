@@ -134,8 +134,8 @@ def verify(token: str, key: Key, *, algorithm: str, issuer: str, audiences: Coll
         )
     except jwt.PyJWTError as error:
         raise Refused(_reason(error)) from error
-    if not claims["sub"]:
-        raise Refused("the token names nobody (sub)")
+    if not claims["sub"] or not isinstance(claims["exp"], int | float):
+        raise Refused("the token names nobody (sub), or its end is no number (exp)")
     return claims
 
 
