@@ -18,6 +18,8 @@ from tests.jobs.conftest import eventually
 from tests.running import Running, serving
 
 SCHEDULED = {
+    "audit.prune",
+    "audit.seal",
     "blobs.collect",
     "blobs.mark",
     "blobs.scrub",
