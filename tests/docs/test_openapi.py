@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pierhead import __version__
+from pierhead.distribution import challenges
 from pierhead.distribution.errors import OCI_ERRORS
 from pierhead.distribution.routes import ENDPOINTS
 from pierhead.operations import PATHS
@@ -68,7 +69,10 @@ def test_every_endpoint_is_in_it_and_no_other(api: dict[str, Any]) -> None:
     served = {(PATH_OF_KIND[kind], method) for kind, method in ENDPOINTS}
     operational = {(path, method) for path in PATHS for method in ("GET", "HEAD")}
 
-    assert set(operations(api)) == served | operational
+    tokens = {("/token", "GET"), ("/token", "POST"), ("/token/keys", "GET")}
+
+    assert set(operations(api)) == served | operational | tokens
+    assert {path for path, _ in tokens} == {path.decode() for path in challenges.PATHS}
 
 
 def test_operations_are_called_as_in_the_program(api: dict[str, Any]) -> None:

@@ -33,9 +33,9 @@ class Issuer:
         self._refresh = refresh
         self._gives_refresh = settings.refresh_days > 0
 
-    async def who(self, headers: Headers, address: str) -> Admitted:
+    async def who(self, headers: Headers, address: str, *, by_proxy: bool = False) -> Admitted:
         """Who asks, by the headers of a request. Raises as `Access.admit` does."""
-        admitted = await self._access.admit(headers, address, _SYSTEM)
+        admitted = await self._access.admit(headers, address, _SYSTEM, by_proxy=by_proxy)
         if admitted.principal.credential == "bearer":
             # Else a token that got into wrong hands would live for ever.
             raise Unauthenticated("a bearer token is not a way to get another one")

@@ -28,6 +28,12 @@ def client(call: Call) -> Client:
     return proxies.client(peer, scope["headers"], scheme=scope["scheme"], host=host)
 
 
+def came_by_proxy(call: Call) -> bool:
+    """Whether a trusted proxy passes the request on."""
+    peer = call.scope["client"][0] if call.scope.get("client") else ""
+    return call.face.trusts_proxies and call.face.proxies.trusts(peer)
+
+
 def origin(call: Call) -> str:
     """Scheme, host and port by which the client knows this registry; the setting server.public_url says it for all."""
     if call.face.public_url:

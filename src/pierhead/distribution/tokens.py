@@ -88,7 +88,8 @@ class Tokens:
     async def _by_query(self, call: Call) -> None:
         self._require_service(call.query("service"))
         asked = self._asked(call, call.queries("scope"))
-        principal = self._let_in(call, await self._issuer.who(call.scope["headers"], call.address))
+        by_proxy = challenges.came_by_proxy(call)
+        principal = self._let_in(call, await self._issuer.who(call.scope["headers"], call.address, by_proxy=by_proxy))
         if principal.credential == "none" and not call.queries("scope"):
             raise errors.Unauthenticated("sign in, or say what the token is for")
         issued = await self._issuer.issue(principal, asked)
