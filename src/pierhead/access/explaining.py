@@ -47,6 +47,8 @@ async def _rights(database: Database, decisions: Decisions, settings: Settings, 
     if name == ANONYMOUS.name:
         return await decisions.rights(ANONYMOUS), []
     holder = await database.read(lambda tx: rows.named(tx, name))
+    if holder is not None and holder.source == "htpasswd" and settings.access.htpasswd is None:
+        return Rights(), ["signs in by an htpasswd file, and the settings that this was asked with name none"]
     if holder is not None:
         try:
             return await decisions.rights(Principal(name, "password", holder.id, source=holder.source)), []
