@@ -18,8 +18,8 @@ from tests import running
 from tests.crash.load import Client
 from tests.crash.verify import Verifier, inspect
 from tests.crash.wire import NoAnswer, Wire
+from tests.profiles import SOAK
 
-SOAK = "1" in (os.environ.get("PIERHEAD_SOAK"), os.environ.get("SOAK"))
 KILLS = 2000 if SOAK else 160
 SEED = int(os.environ.get("PIERHEAD_CRASH_SEED") or random.SystemRandom().randrange(10**9))
 CLIENTS = 4

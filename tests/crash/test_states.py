@@ -21,8 +21,8 @@ from tests.crash.states.cuts import Looking
 from tests.crash.states.disk import Disk, Promise
 from tests.crash.states.stage import record
 from tests.crash.states.story import Story
+from tests.profiles import SOAK
 
-SOAK = os.environ.get("SOAK") == "1"
 SEED = int(os.environ.pop("PIERHEAD_STATES_SEED", "") or random.SystemRandom().randrange(10**9))
 STORIES = 10 if SOAK else 1  # recordings
 STATES = 1000  # of each

@@ -20,10 +20,10 @@ from tests.histories.crew import Crew
 from tests.histories.player import Stage
 from tests.histories.works import INLINE_BYTES
 from tests.histories.world import settings
+from tests.profiles import SOAK
 from tests.servers.postgresql import Cluster
 from tests.servers.s3 import Server
 
-SOAK = "1" in (os.environ.get("PIERHEAD_SOAK"), os.environ.get("SOAK"))
 SEED = int(os.environ.get("PIERHEAD_HISTORIES_SEED") or random.SystemRandom().randrange(10**9))
 HISTORIES = {"files": 80, "objects": 40}  # beside one another on one store
 SECONDS = {"files": 25, "objects": 30}
