@@ -12,6 +12,7 @@ import pytest
 from jwt.algorithms import ECAlgorithm
 
 from pierhead.access.oidc.issuer import Issuer
+from pierhead.access.oidc.metadata import parse
 from pierhead.access.oidc.tokens import Refused
 from pierhead.access.oidc.trusts import Trust
 from pierhead.access.sources import SourceUnavailable
@@ -198,6 +199,14 @@ async def test_a_discovery_document_that_cannot_be_right_is_refused(
 
     with pytest.raises(SourceUnavailable, match=reason):
         await issuer(rogue, clock).metadata()
+
+
+@pytest.mark.parametrize("name", ["jwks_uri", "token_endpoint", "userinfo_endpoint"])
+def test_an_issuer_that_is_asked_over_https_does_not_lead_to_plain_http(name: str) -> None:
+    document = {"issuer": "https://issuer.example.org", name: "http://127.0.0.1/here"}
+
+    with pytest.raises(ValueError, match=name):
+        parse(json.dumps(document).encode(), "https://issuer.example.org")
 
 
 @pytest.mark.parametrize("content", [b"not JSON", b"[]", b"[" * 100_000, b"\xff\xfe"])

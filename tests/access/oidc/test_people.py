@@ -75,6 +75,16 @@ async def test_a_person_signs_in_at_either_of_two_issuers(oidc: Server, issuers:
     assert signed_in.return_to == "/projects"
 
 
+async def test_this_machine_may_have_any_port(oidc: Server, issuers: Issuers) -> None:
+    """As tests of the pages need it, and tries on a laptop."""
+    one = provider(issuers, oidc.first)
+    url, sealed = await one.begin(redirect_uri("first", None, "127.0.0.1:43210"), "/")
+    back = await come_back(oidc.first, url, "sub-alice")
+
+    assert back.port == 43210
+    assert (await one.finish(back.query, sealed)).identity.name == "alice"
+
+
 async def test_a_public_client_signs_in_by_its_verifier_alone(oidc: Server, issuers: Issuers) -> None:
     one = provider(issuers, oidc.first, client_id="public", client_secret=None)
 
@@ -140,13 +150,16 @@ async def test_the_answer_of_one_issuer_is_not_taken_for_that_of_another(oidc: S
 
 
 @pytest.mark.parametrize("field", ["state", "code"])
-async def test_an_answer_that_lacks_something_is_refused(oidc: Server, issuers: Issuers, field: str) -> None:
+async def test_an_answer_that_lacks_something_or_has_it_twice_is_refused(
+    oidc: Server, issuers: Issuers, field: str
+) -> None:
     one = provider(issuers, oidc.first)
     url, sealed = await one.begin(oidc.first.redirect_uri, "/")
     back = await come_back(oidc.first, url, "sub-alice")
 
-    for wrong in (back.copy_remove_param(field), back.copy_set_param(field, ""), back.copy_add_param(field, "x")):
-        with pytest.raises(Refused, match="begin anew"):
+    twice = back.copy_add_param(field, back.params[field])
+    for wrong in (back.copy_remove_param(field), back.copy_set_param(field, ""), twice):
+        with pytest.raises(Refused, match="incomplete or not for this sign-in"):
             await one.finish(wrong.query, sealed)
 
 
