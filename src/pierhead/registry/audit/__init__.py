@@ -79,7 +79,7 @@ class Audit:
         """A sign-in that was refused, or an act of somebody who may not. `actor.name` is who they said they are."""
         actor = _clean(actor)
         note = Note("refused", actor, monotonic(), repository=repository, outcome="refused", reason=why)
-        self.notes.add(self.notes.refusals.take((actor.name, actor.address), note))
+        self.notes.add(self.notes.refusals.take((actor.name, actor.address, repository, why), note))
 
     async def run(self) -> None:
         """Writes for ever what was noted; cancelled, it writes what is left."""
