@@ -64,6 +64,11 @@ class Filters:
             and self.outcome in (None, event.outcome)
         )
 
+    @property
+    def by_index(self) -> bool:
+        """Whether what leads is all that is asked for, besides times."""
+        return self.outcome is None and sum(getattr(self, column) is not None for column in _LEADING) <= 1
+
     def led(self) -> tuple[str, Value] | None:
         """The column by whose index it is looked for: that which leaves the fewest, as far as one can tell."""
         for column in _LEADING:

@@ -20,7 +20,7 @@ from pierhead.registry.audit.sealing import Sealing
 from pierhead.registry.audit.verifying import Verified, verify
 from pierhead.settings import AuditSettings
 
-_LOOKED_AT = 1000  # events of an index that a page looks at, at least
+_LOOKED_AT = 1000  # events that a page looks at, at least, where an index does not find all that is asked for
 _UNSEALED_SHOWN = 5000
 _INCARNATIONS = 20
 _NAME_LENGTH = 256
@@ -79,7 +79,7 @@ class Audit:
         """A sign-in that was refused, or an act of somebody who may not. `actor.name` is who they said they are."""
         actor = _clean(actor)
         note = Note("refused", actor, monotonic(), repository=repository, outcome="refused", reason=why)
-        self.notes.add(self.notes.refusals.take((actor.name, actor.address), note))
+        self.notes.add(self.notes.refusals.take((actor.name, actor.address, repository, why), note))
 
     async def run(self) -> None:
         """Writes for ever what was noted; cancelled, it writes what is left."""
@@ -91,7 +91,6 @@ class Audit:
         self, filters: Filters, repository: RepositoryName | None = None, *, before: Place | None = None, size: int
     ) -> TrailPage:
         """Events past a place, the latest first. A repository's are those of all that had the name."""
-        looked = max(2 * size, _LOOKED_AT)
         start = before or (PAST_ALL if filters.until is None else (filters.until, 0))
 
         async def page(tx: Transaction) -> TrailPage:
@@ -102,6 +101,7 @@ class Audit:
             waiting = await trail.unsealed(tx, limit=_UNSEALED_SHOWN)
             found, ends = [], []
             for one in asked:
+                looked = size + 1 if one.by_index else max(2 * size, _LOOKED_AT)
                 sealed = await trail.sealed(tx, one, before=start, limit=looked)
                 if len(sealed) == looked:
                     ends.append(sealed[-1].place)
