@@ -140,12 +140,25 @@ def podman(home: Path, image: Image, _: object) -> Client:
     )
 
 
+def buildah(home: Path, image: Image, _: object) -> Client:
+    buildah = engines.buildah(home)
+    buildah("pull", f"docker-archive:{image.archive}")
+    return Client(
+        buildah,
+        login=lambda ask, host, name: ask("login", "--tls-verify=false", "-u", name, "--password-stdin", host),
+        push=lambda ask, name: ask("push", "--tls-verify=false", image.name, f"docker://{name}"),
+        pull=lambda ask, name: ask("pull", "--tls-verify=false", "--policy", "always", name),
+        logout=lambda ask, host: ask("logout", host),
+    )
+
+
 CLIENTS: dict[str, Callable[[Path, Image, str], Client]] = {
     "crane": crane,
     "skopeo": skopeo,
     "oras": oras,
     "regctl": regctl,
     "podman": podman,
+    "buildah": buildah,
 }
 
 
