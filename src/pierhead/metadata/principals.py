@@ -1,6 +1,6 @@
 """Rows of users, teams and robots."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pierhead.metadata.database import Row, Transaction
@@ -35,8 +35,7 @@ class Principal:
 
 
 def _principal(row: Row) -> Principal:
-    *told, has_password, has_second_factor = row
-    return Principal(*told, bool(has_password), bool(has_second_factor))
+    return replace(Principal(*row), has_password=bool(row[-2]), has_second_factor=bool(row[-1]))
 
 
 async def find(tx: Transaction, name: str) -> Principal | None:

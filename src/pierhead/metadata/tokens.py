@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pierhead.metadata.database import Row, Transaction
@@ -38,18 +38,13 @@ class Token:
 
 
 def _token(row: Row) -> Token:
-    identity, kind, principal_id, owner, project_id, name, verbs, places, *moments, over = row
-    return Token(
-        identity,
-        kind,
-        principal_id,
-        owner,
-        project_id,
-        name,
-        tuple(json.loads(verbs)) if verbs else None,
-        tuple((project, pattern) for project, pattern in json.loads(places)) if places else None,
-        *moments,
-        over=bool(over),
+    token = Token(*row)
+    verbs, places = row[6:8]
+    return replace(
+        token,
+        verbs=tuple(json.loads(verbs)) if verbs else None,
+        places=tuple((project, pattern) for project, pattern in json.loads(places)) if places else None,
+        over=bool(token.over),
     )
 
 
@@ -133,9 +128,7 @@ async def page(
 
 
 async def revoke(tx: Transaction, token_id: int) -> None:
-    await tx.execute(
-        "UPDATE tokens SET revoked_at = clock_us() WHERE id = :id AND revoked_at IS NULL", id=token_id
-    )
+    await tx.execute("UPDATE tokens SET revoked_at = clock_us() WHERE id = :id AND revoked_at IS NULL", id=token_id)
 
 
 async def end_in(tx: Transaction, token_id: int, microseconds: int) -> None:
