@@ -37,6 +37,7 @@ _TABLES = (
     "owed_marks",
     "trash",
     "principals",
+    "roles",
     "signing_keys",
     "audit_chain",
     "audit_heads",
@@ -66,6 +67,7 @@ def prepared_postgresql(postgresql: Cluster) -> Iterator[str]:
 def at_postgresql(prepared_postgresql: str) -> str:
     """The URL of a database with the schema and nothing else."""
     sql(prepared_postgresql, f"TRUNCATE {', '.join(_TABLES)} RESTART IDENTITY CASCADE")
+    sql(prepared_postgresql, "UPDATE access_epoch SET closed = NULL")
     return prepared_postgresql
 
 

@@ -63,6 +63,11 @@ def database(
     return PostgresqlDatabase(settings.database, observe=observe)
 
 
+def is_missing(settings: Settings) -> bool:
+    """Whether there is no registry yet on this machine."""
+    return settings.database.url is None and not (settings.server.data / _EMBEDDED).exists()
+
+
 def existing_database(settings: Settings) -> "SqliteDatabase | PostgresqlDatabase":
     """To be opened with `async with`. Raises ConfigurationError where there is none yet.
 

@@ -1,11 +1,12 @@
 """Everything the registry refuses to do, as one tree.
 
 PierheadError
-├── BadRequest              QueryInvalid · HeaderInvalid · ScopeInvalid
+├── BadRequest              QueryInvalid · HeaderInvalid · ScopeInvalid · AccountInvalid · PasswordRefused
 ├── RepositoryNameInvalid · EndpointUnknown
 ├── RepositoryUnknown       RepositoryDeleted · ProjectUnknown
 ├── MethodNotAllowed
-├── PrincipalUnknown
+├── PrincipalUnknown · RoleUnknown · GrantUnknown · SecretUnknown · AliasUnknown
+├── ChangeRefused           AlreadyThere · RoleInUse · TooMany
 ├── DigestInvalid · DigestMismatch
 ├── TagInvalid · TooManyTags
 ├── ManifestUnknown         ManifestDamaged · ManifestDeleted
@@ -22,7 +23,8 @@ PierheadError
 ├── NotRestored             NotInTrash · TimeOver · NameTaken · TagExists · ProjectInTrash · RepositoryInTrash
 │                           NeverPointedThere · PointsThere · BytesGone
 ├── Unauthenticated         TokenInvalid · TokenUnknown
-├── AccessDenied · OpenModeRefused · TooManyRequests
+├── AccessDenied            GivesTooMuch
+├── OpenModeRefused · TooManyRequests
 ├── Unavailable             StorageFull · StorageFailed · Busy · MetadataUnavailable · Moving · Moved
 │                           SignInUnavailable
 ├── BlobMissing
@@ -76,6 +78,46 @@ class ProjectUnknown(RepositoryUnknown):
 
 class PrincipalUnknown(PierheadError):
     """there is no user, team or robot of this name"""
+
+
+class AccountInvalid(BadRequest):
+    """this cannot be an account, a role or a grant"""
+
+
+class PasswordRefused(BadRequest):
+    """this password is not accepted"""
+
+
+class RoleUnknown(PierheadError):
+    """there is no role of this name"""
+
+
+class GrantUnknown(PierheadError):
+    """there is no such grant"""
+
+
+class SecretUnknown(PierheadError):
+    """there is no such token"""
+
+
+class AliasUnknown(PierheadError):
+    """nothing was renamed from this name"""
+
+
+class ChangeRefused(PierheadError):
+    """this cannot be changed so"""
+
+
+class AlreadyThere(ChangeRefused):
+    """this name is taken"""
+
+
+class RoleInUse(ChangeRefused):
+    """this role is in use; take it from its holders first"""
+
+
+class TooMany(ChangeRefused):
+    """there are as many of these as may be"""
 
 
 class EndpointUnknown(PierheadError):
@@ -263,6 +305,10 @@ class TokenUnknown(Unauthenticated):
 
 class AccessDenied(PierheadError):
     """access to this repository is denied"""
+
+
+class GivesTooMuch(AccessDenied):
+    """nobody gives or takes what he does not hold himself"""
 
 
 class OpenModeRefused(PierheadError):

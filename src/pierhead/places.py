@@ -13,6 +13,7 @@ from pathlib import Path
 from pierhead import backends, configuration
 from pierhead.access import explaining
 from pierhead.access.explaining import Explained
+from pierhead.accounts.accounts import Accounts
 from pierhead.blobs.files import FileStore
 from pierhead.data_directory import ServeLock, alone, prepare
 from pierhead.errors import ConfigurationError
@@ -191,6 +192,18 @@ async def registry(settings: Settings) -> AsyncIterator[Registry]:
     async with _registry(settings) as side:
         await moves.require_whole(side.database)
         yield Registry(side.database, side.store, settings, copies=backends.copies(settings, side.store))
+
+
+@asynccontextmanager
+async def accounts(settings: Settings, *, make: bool = False) -> AsyncIterator[Accounts]:
+    """Who there is in a registry, for whoever acts on the spot. With `make` one that is not there yet is made.
+
+    Raises ConfigurationError where it has moved, or where there is none.
+    """
+    opening = _new if make and backends.is_missing(settings) else _registry
+    async with opening(settings) as side:
+        await moves.require_whole(side.database)
+        yield Accounts(side.database, settings, copied=backends.copies(settings, side.store) is not None)
 
 
 @asynccontextmanager

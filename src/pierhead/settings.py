@@ -125,12 +125,21 @@ class HtpasswdSettings(Section):
     admins: Texts = Field(default=(), description="Those who are administrators of the system.")
 
 
+class PasswordSettings(Section):
+    """Passwords of local accounts."""
+
+    min_length: int = Field(default=10, ge=1, le=128, description="The fewest characters that a password has.")
+
+
 class ProjectSettings(Section):
     """Projects: what a repository's name begins with."""
 
     create: Annotated[Literal["users", "granted"], Allowed("users or granted")] = Field(
         default="users",
         description="Who may make a project, by pushing to it too: every user, or who holds the verb project.create.",
+    )
+    personal: bool = Field(
+        default=False, description="Give each user a project of his own name, where no other one has it."
     )
 
 
@@ -165,7 +174,7 @@ class LimitSettings(Section):
 
 
 class TokenSettings(Section):
-    """Tokens that clients are given at /token."""
+    """Tokens: those that clients are given at /token, personal ones, and those of robots."""
 
     service: ServiceName = Field(
         default="pierhead",
@@ -200,6 +209,14 @@ class TokenSettings(Section):
         le=100_000,
         description="Refresh tokens of one account; with one more, the one that was not used for longest ends.",
     )
+    personal_days: float = Field(
+        default=0, ge=0, le=3660, description="The longest that a personal token lasts; 0: as long as its owner wants."
+    )
+    robot_days: float = Field(
+        default=0, ge=0, le=3660, description="The longest that a secret of a robot lasts; 0: as long as asked for."
+    )
+    max_personal: int = Field(default=100, ge=1, le=100_000, description="Personal tokens that a user may have.")
+    max_robot: int = Field(default=20, ge=1, le=1000, description="Secrets that a robot may have at once.")
 
 
 class AuditSettings(Section):
@@ -482,6 +499,7 @@ class Settings(Section):
     server: ServerSettings = ServerSettings()
     access: AccessSettings = AccessSettings()
     htpasswd: HtpasswdSettings = HtpasswdSettings()
+    passwords: PasswordSettings = PasswordSettings()
     projects: ProjectSettings = ProjectSettings()
     certificates: CertificateSettings = CertificateSettings()
     limits: LimitSettings = LimitSettings()

@@ -3,7 +3,7 @@
 # ruff: noqa: PLC0415
 
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -11,6 +11,8 @@ import click
 from pierhead.cli.flags import CONFIGURATION_MISTAKES, load, refuse
 
 if TYPE_CHECKING:
+    from pierhead.accounts.accounts import Accounts
+    from pierhead.accounts.by import By
     from pierhead.models import Actor
     from pierhead.registry.registry import Registry
 
@@ -21,10 +23,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="As JSON, with al
 
 def act(place: dict[str, Any], work: "Callable[[Registry, Actor], Coroutine[Any, Any, T]]") -> T:
     """What the work gives; ends the program with what it raises. `place` holds the values of `place_flags`."""
-    import asyncio
-
     from pierhead import places
-    from pierhead.errors import ConfigurationError, PierheadError
 
     settings = load(place["config"], place).settings
 
@@ -32,8 +31,34 @@ def act(place: dict[str, Any], work: "Callable[[Registry, Actor], Coroutine[Any,
         async with places.registry(settings) as registry:
             return await work(registry, operator())
 
+    return _run(run())
+
+
+def change(place: dict[str, Any], work: "Callable[[Accounts, By], Coroutine[Any, Any, T]]", *, make: bool = False) -> T:
+    """The same with accounts. Whoever may read and write the registry's files holds everything in it.
+
+    With `make` a registry that is not there yet is made.
+    """
+    from pierhead import places
+    from pierhead.accounts.by import By
+    from pierhead.verbs import ALL
+
+    settings = load(place["config"], place).settings
+
+    async def run() -> T:
+        async with places.accounts(settings, make=make) as accounts:
+            return await work(accounts, By(operator(), ALL))
+
+    return _run(run())
+
+
+def _run(work: "Coroutine[Any, Any, T]") -> T:
+    import asyncio
+
+    from pierhead.errors import ConfigurationError, PierheadError
+
     try:
-        return asyncio.run(run())
+        return asyncio.run(work)
     except ConfigurationError as error:
         refuse(error.mistakes, CONFIGURATION_MISTAKES)
     except PierheadError as error:
@@ -59,7 +84,7 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
-def table(columns: tuple[str, ...], lines: list[tuple[str, ...]]) -> str:
+def table(columns: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> str:
     """Lines of text under their headings, each column as wide as it needs to be."""
     rows = [columns, *lines]
     widths = [max(len(row[place]) for row in rows) for place in range(len(columns))]

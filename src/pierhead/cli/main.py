@@ -15,14 +15,22 @@ from pierhead.cli.check import check as check_registry
 from pierhead.cli.explain import explain
 from pierhead.cli.flags import CONFIGURATION_MISTAKES, FLAGS, load, place_flags, read, refuse, settings_flags
 from pierhead.cli.gc import gc
+from pierhead.cli.grant import grant
 from pierhead.cli.history import history
 from pierhead.cli.jobs import jobs
 from pierhead.cli.ldap import ldap
 from pierhead.cli.oidc import oidc
 from pierhead.cli.pins import pin
+from pierhead.cli.project import project
 from pierhead.cli.promote import promote
+from pierhead.cli.repository import repository
+from pierhead.cli.robot import robot
+from pierhead.cli.role import role
+from pierhead.cli.team import team
+from pierhead.cli.token import token
 from pierhead.cli.trash import trash
 from pierhead.cli.usage import usage
+from pierhead.cli.user import user
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -127,14 +135,22 @@ for command in (
     check_registry,
     explain,
     gc,
+    grant,
     history,
     jobs,
     ldap,
     oidc,
     pin,
+    project,
     promote,
+    repository,
+    robot,
+    role,
+    team,
+    token,
     trash,
     usage,
+    user,
     *deletion.COMMANDS,
     *upkeep.COMMANDS,
 ):

@@ -102,28 +102,41 @@ async def owe_repositories(tx: Transaction, what: Literal["pushed", "deleted"], 
 
     The repositories have their own names still, or again.
     """
+    await _owe_all(tx, what, "repositories.trash_id = :id", trash_id)
+
+
+async def owe_project(tx: Transaction, what: Literal["pushed", "deleted"], project_id: int) -> None:
+    """The same of the repositories of a project: when it is renamed, before and after."""
+    await _owe_all(tx, what, "repositories.project_id = :id AND repositories.trash_id IS NULL", project_id)
+
+
+async def owe_repository(tx: Transaction, what: Literal["pushed", "deleted"], repository_id: int) -> None:
+    await _owe_all(tx, what, "repositories.id = :id", repository_id)
+
+
+async def _owe_all(tx: Transaction, what: Literal["pushed", "deleted"], which: str, of: int) -> None:
     await tx.execute(
-        """
+        f"""
         INSERT INTO owed_copies (at, what, repository, digest, media_type)
         SELECT clock_us(), CAST(:what AS TEXT), repositories.name, digest,
                CASE WHEN CAST(:what AS TEXT) = 'pushed' THEN media_type END
           FROM repositories JOIN manifests ON manifests.repository_id = repositories.id
-         WHERE repositories.trash_id = :trash_id AND manifests.trash_id IS NULL
+         WHERE {which} AND manifests.trash_id IS NULL
         """,
         what=what,
-        trash_id=trash_id,
+        id=of,
     )
     if what == "deleted":
         return  # with their tags
     await tx.execute(
-        """
+        f"""
         INSERT INTO owed_copies (at, what, repository, tag, digest, media_type)
         SELECT clock_us(), 'pushed', repositories.name, tags.name, digest, media_type
           FROM repositories JOIN tags ON tags.repository_id = repositories.id
           JOIN manifests ON manifests.id = tags.manifest_id
-         WHERE repositories.trash_id = :trash_id
+         WHERE {which}
         """,
-        trash_id=trash_id,
+        id=of,
     )
 
 

@@ -2,7 +2,7 @@
 
 An operation takes all its locks at once, as the first thing it does; the order of their kinds is
 
-    blob < manifest < repository < tag < sweep < removing < signing keys
+    blob < manifest < repository < tag < sweep < removing < signing keys < accounts
 
 and inside a kind that of their keys. So no two operations ever wait for each other. Rows that it writes come after
 its locks, and of rows that no lock covers (a project, a repository, an upload session) it waits for one at most.
@@ -16,7 +16,7 @@ from hashlib import blake2b
 
 from pierhead.models import Digest, RepositoryName, TagName
 
-_BLOB, _MANIFEST, _REPOSITORY, _TAG, _SWEEP, _REMOVING, _SIGNING_KEYS = range(7)
+_BLOB, _MANIFEST, _REPOSITORY, _TAG, _SWEEP, _REMOVING, _SIGNING_KEYS, _ACCOUNTS = range(8)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -65,6 +65,11 @@ def removing(*, shared: bool = False) -> Lock:
 def signing_keys() -> Lock:
     """Of who makes, changes or removes keys that tokens are signed with."""
     return _lock(_SIGNING_KEYS, "")
+
+
+def accounts() -> Lock:
+    """Of who changes accounts, or what they hold: what such a change was decided on stays so to its end."""
+    return _lock(_ACCOUNTS, "")
 
 
 def _lock(kind: int, name: str, *, shared: bool = False) -> Lock:

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from pierhead.errors import AccessDenied, Busy
+from pierhead.errors import AccessDenied, Busy, NameTaken
+from pierhead.metadata import aliases
 from pierhead.metadata.database import Transaction
 from pierhead.metadata.portions import among
 from pierhead.models import Actor, RepositoryName
@@ -65,6 +66,9 @@ async def _make(tx: Transaction, name: RepositoryName, actor: Actor | None) -> N
         name=name,
         project=name.project,
     )
+    # Who asked before it was renamed: it is found by its next name when asked for once more.
+    if await aliases.is_reserved(tx, name):
+        raise Busy(f"{name} was renamed meanwhile")
 
 
 async def _give(tx: Transaction, project: str, actor: Actor) -> None:
@@ -100,7 +104,10 @@ async def name(tx: Transaction, repository_id: int) -> RepositoryName | None:
 
 
 async def ensure_project(tx: Transaction, name: str) -> int:
-    """The id of a project, made where it is missing; it is not deleted before the end of the transaction."""
+    """The id of a project, made where it is missing; it is not deleted before the end of the transaction.
+
+    Raises NameTaken for a name that a project had which is called otherwise now.
+    """
     for _ in range(_TRIES):
         await tx.execute(
             "INSERT INTO projects (name, created_at) VALUES (:name, clock_us()) ON CONFLICT (name) DO NOTHING",
@@ -108,6 +115,8 @@ async def ensure_project(tx: Transaction, name: str) -> int:
         )
         row = await tx.fetch_one("SELECT id FROM projects WHERE name = :name /*! FOR SHARE */", name=name)
         if row is not None:
+            if await aliases.find(tx, "project", name) is not None:
+                raise NameTaken(f"{name} leads to a project that was renamed")
             found: int = row[0]
             return found
     raise Busy(f"{name} is being deleted")
@@ -155,6 +164,8 @@ async def show(tx: Transaction, repository_id: int, name: RepositoryName, projec
     if not reserved:
         return False
     await tx.execute("DELETE FROM repositories WHERE name = :name", name=name)
+    if await aliases.find(tx, "repository", name) is not None:
+        return False
     await tx.execute(
         "UPDATE repositories SET name = :name, project_id = :project_id WHERE id = :id",
         id=repository_id,
@@ -172,6 +183,8 @@ async def show_project(tx: Transaction, project_id: int, name: str) -> bool:
     if not reserved:
         return False
     await tx.execute("DELETE FROM projects WHERE name = :name", name=name)
+    if await aliases.find(tx, "project", name) is not None:
+        return False
     await tx.execute("UPDATE projects SET name = :name WHERE id = :id", id=project_id, name=name)
     return True
 
