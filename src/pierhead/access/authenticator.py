@@ -102,7 +102,7 @@ class Access:
         self._guard = None if access.allow_anonymous else LoopbackGuard()
         self._has_sources = has_sources(settings)
         file = AccountsFile(access.htpasswd) if access.htpasswd else None
-        self.users = Users(database)
+        self.users = Users(database, settings.projects)
         self.passwords = Passwords(
             database, self.users, file, directories=directories, settings=access, observe=observe
         )

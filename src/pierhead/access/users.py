@@ -4,17 +4,21 @@ import logging
 
 from pierhead.access.principal import Credential, Principal
 from pierhead.access.sources import Identity
+from pierhead.accounts.projects import personal
 from pierhead.errors import Unauthenticated, Unavailable
-from pierhead.metadata import sign_ins
-from pierhead.metadata.database import Database
+from pierhead.metadata import locks, sign_ins
+from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.sign_ins import SignedIn
+from pierhead.models import Actor
+from pierhead.settings import ProjectSettings
 
 log = logging.getLogger(__name__)
 
 
 class Users:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, projects: ProjectSettings) -> None:
         self._database = database
+        self._personal = projects.personal
 
     async def signed_in(
         self, identity: Identity, *, credential: Credential = "password", version: int | None = None, new: bool = True
@@ -39,8 +43,17 @@ class Users:
         if known is None and not new:
             return None
         try:
-            return await self._database.write(lambda tx: sign_ins.remember(tx, told))
+            return await self._database.write(lambda tx: self._remember(tx, told))
         except Unavailable:
             if known is None:
                 raise
             return known  # a registry that takes no writes now still lets in whom it knows
+
+    async def _remember(self, tx: Transaction, told: SignedIn) -> int | None:
+        """With a project of his own, where users get one."""
+        if self._personal:
+            await tx.lock(locks.accounts())
+        found = await sign_ins.remember(tx, told)
+        if found is not None and self._personal:
+            await personal(tx, found, told.name, Actor(told.name, told.source, id=found))
+        return found

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pierhead.errors import AccessDenied, Busy, NameTaken
-from pierhead.metadata import aliases
+from pierhead.metadata import aliases, events
 from pierhead.metadata.database import Transaction
 from pierhead.metadata.portions import among
 from pierhead.models import Actor, RepositoryName
@@ -55,8 +55,8 @@ async def _make(tx: Transaction, name: RepositoryName, actor: Actor | None) -> N
         "INSERT INTO projects (name, created_at) VALUES (:name, clock_us()) ON CONFLICT (name) DO NOTHING",
         name=name.project,
     )
-    if made and actor is not None and actor.id is not None:
-        await _give(tx, name.project, actor)
+    if made and actor is not None:
+        await _tell(tx, name.project, actor)
     await tx.execute(
         """
         INSERT INTO repositories (project_id, name, created_at)
@@ -71,17 +71,23 @@ async def _make(tx: Transaction, name: RepositoryName, actor: Actor | None) -> N
         raise Busy(f"{name} was renamed meanwhile")
 
 
-async def _give(tx: Transaction, project: str, actor: Actor) -> None:
-    """Lets the maker of a project be its administrator."""
+async def _tell(tx: Transaction, project: str, actor: Actor) -> None:
+    """Writes that a project was made by a push; its maker is its administrator."""
+    project_id = await identify_project(tx, project)
+    details = {"visibility": "private", "by": "push"}
+    await events.record_change(
+        tx, "project.created", f"project:{project}", actor, project_id=project_id, details=details
+    )
+    if actor.id is None:
+        return
     await tx.execute(
         """
         INSERT INTO grants (principal_id, role, project_id, made_at, actor)
-        SELECT CAST(:id AS BIGINT), 'admin', projects.id, clock_us(), CAST(:actor AS TEXT)
-          FROM projects WHERE name = :project
+        VALUES (:id, 'admin', :project_id, clock_us(), :actor)
         """,
         id=actor.id,
         actor=actor.name,
-        project=project,
+        project_id=project_id,
     )
 
 
