@@ -88,7 +88,7 @@ _COLUMNS = """
 
 def _event(row: Row) -> Event:
     identity, at, action, outcome, name, credential, address, agent, request_id, credential_id, *rest = row
-    actor = Actor(name, credential, address, agent, request_id, credential_id)
+    actor = Actor(name, credential, address, agent, request_id, credential_id=credential_id)
     repository, repository_id, project_id, tag, before, after, *words = rest
     return Event(
         identity,

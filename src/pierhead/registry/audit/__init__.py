@@ -142,8 +142,12 @@ def _page(found: list[Event], size: int, end: Place | None, *, catching_up: bool
 
 def _clean(actor: Actor) -> Actor:
     """What others wrote, so that every database takes it and no line of a log breaks."""
-    return replace(actor, name=_text(actor.name), address=_text(actor.address), agent=_text(actor.agent))
+    texts = (actor.name, actor.address, actor.agent)
+    clean = tuple(map(_text, texts))
+    return actor if clean == texts else replace(actor, name=clean[0], address=clean[1], agent=clean[2])
 
 
 def _text(text: str) -> str:
+    if len(text) <= _NAME_LENGTH and text.isprintable():
+        return text
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text[:_NAME_LENGTH])
