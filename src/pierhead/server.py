@@ -13,9 +13,9 @@ from pierhead.access.bearer import Bearers
 from pierhead.access.issuing import Issuer
 from pierhead.access.ldap.directory import LdapDirectory
 from pierhead.access.machines import Machines
+from pierhead.access.sessions import Sessions
 from pierhead.accounts.refresh_tokens import RefreshTokens
 from pierhead.accounts.signing_keys import SigningKeys
-from pierhead.access.sessions import Sessions
 from pierhead.asgi.cors import Cors
 from pierhead.asgi.types import App, Receive, Scope, Send
 from pierhead.distribution import challenges
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pierhead.access.oidc.people import Provider
 
 _GARBAGE_OBJECTS = 50_000
+_HEALTH = frozenset((b"/healthz", b"/readyz"))
 
 
 def build() -> App:
@@ -52,6 +53,7 @@ class Server:
         self._tokens: App
         self._operations: App
         self._pages: App | None = None
+        self._access: Access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -60,10 +62,15 @@ class Server:
             await self._distribution(scope, receive, send)
         elif scope["raw_path"] in challenges.PATHS:
             await self._tokens(scope, receive, send)
-        elif self._pages is not None and is_page(scope["raw_path"]):
+        elif self._pages is not None and (is_page(scope["raw_path"]) or await self._is_set_up_first(scope)):
             await self._pages(scope, receive, send)
         else:
             await self._operations(scope, receive, send)
+
+    async def _is_set_up_first(self, scope: Scope) -> bool:
+        """Whether even metrics wait for the first administrator."""
+        access = self._access
+        return access.needs_setup and scope["raw_path"] not in _HEALTH and await access.is_open()
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -105,6 +112,7 @@ class Server:
                 observe=metrics.authenticated,
             )
         )
+        self._access = access
         await access.close_for_good()
         if settings.keyless:
             access.machines = await stack.enter_async_context(_machines(settings))

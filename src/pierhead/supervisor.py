@@ -300,7 +300,7 @@ def serve(settings: Settings, load: Callable[[], Settings], target: str = TARGET
 
 
 def _look(settings: Settings) -> Start:
-    """Raises ConfigurationError where the registry has moved, or is only half here, or strangers could do everything."""
+    """Raises ConfigurationError where the registry has moved, is only half here, or is open to strangers."""
 
     async def look() -> Start:
         async with backends.database(settings) as database:

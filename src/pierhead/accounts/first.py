@@ -9,12 +9,12 @@ import secrets
 from functools import partial
 
 from pierhead.accounts import finding, names, passwords
+from pierhead.accounts.by import By
 from pierhead.errors import AlreadyThere, SetupOver
 from pierhead.metadata import events, grants, locks, rights, setups
 from pierhead.metadata import passwords as password_rows
 from pierhead.metadata import principals as rows
 from pierhead.metadata.database import Database, Transaction
-from pierhead.accounts.by import By
 from pierhead.models import Actor
 from pierhead.settings import PasswordSettings
 from pierhead.verbs import ALL

@@ -102,5 +102,5 @@ async def sweep(tx: Transaction, limits: Limits) -> None:
 
 
 def _row(row: Columns) -> Row:
-    hashed, *told, stale = row
-    return Row(bytes(hashed), *told, stale=bool(stale))
+    hashed, principal_id, name, source, proof, made_at, touched_at, address, agent, stale = row
+    return Row(bytes(hashed), principal_id, name, source, proof, made_at, touched_at, address, agent, bool(stale))

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from pierhead.errors import PierheadError
+from pierhead.errors import BadRequest, PierheadError
 from pierhead.web import assets
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def _dressed(visit: "Visit", response: Response) -> Response:
 
 def sentence(error: PierheadError) -> str:
     """What went wrong, as a sentence."""
-    about, detail = (error.__doc__ or type(error).__doc__ or "").strip(), str(error)
+    # "the request is malformed" says less than what is wrong with it.
+    about, detail = "" if type(error) is BadRequest else str(type(error).__doc__), str(error)
     text = f"{about}: {detail}" if about and detail else about or detail
     return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
@@ -75,6 +76,9 @@ def _environment() -> Environment:
     return environment
 
 
+_UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"))
+
+
 def ago(microseconds: int | None) -> str:
     """How long ago, in the largest unit that says enough."""
     if microseconds is None:
@@ -82,10 +86,8 @@ def ago(microseconds: int | None) -> str:
     seconds = max(0, int(time.time() - microseconds / 1e6))
     if seconds < 60:  # noqa: PLR2004
         return "just now"
-    for size, name in ((86400, "day"), (3600, "hour"), (60, "minute")):
-        if seconds >= size:
-            count = seconds // size
-            break
+    size, name = next(unit for unit in _UNITS if seconds >= unit[0])
+    count = seconds // size
     if name == "day" and count > 60:  # noqa: PLR2004
         return day(microseconds)
     return f"{count} {name}{'' if count == 1 else 's'} ago"

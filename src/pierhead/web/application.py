@@ -84,6 +84,15 @@ def build(parts: Parts) -> App:
     return Router(routes, redirect_slashes=False)
 
 
+def _waits(parts: Parts, handler: Handler) -> bool:
+    """Whether a page is not for a registry that is being set up."""
+    return parts.access.needs_setup and handler not in _SETUP
+
+
+async def _being_set_up(_: Visit) -> Response:
+    raise errors.Unauthenticated("this registry is being set up; come back when that is done")
+
+
 async def _nothing(_: Visit) -> Response:
     raise errors.EndpointUnknown
 
@@ -92,9 +101,7 @@ async def _answer(parts: Parts, request: Request, handler: Handler) -> Response:
     visit = Visit(parts, request)
     try:
         await visit.arrive()
-        if visit.is_open and parts.access.needs_setup and handler not in _SETUP:
-            raise errors.Unauthenticated("this registry is being set up; come back when that is done")
-        return await handler(visit)
+        return await (_being_set_up if visit.is_open and _waits(parts, handler) else handler)(visit)
     except NotSignedIn:
         return answers.redirect(visit, visit.sign_in_address())
     except errors.PierheadError as error:

@@ -18,15 +18,13 @@ async def change(visit: Visit) -> Response:
     _require_local(visit)
     session, _ = visit.own()
     name, form, passwords = session.principal.name, visit.form, visit.parts.access.passwords
-    new = form.get("new", "")
     try:
         await passwords.check(secrets.token_bytes(16), name, form.get("old", "").encode(), visit.address)
-        if new != form.get("again", ""):
-            raise BadRequest("the two new passwords differ")
+        new = visit.typed_twice("new")
         await visit.parts.users.set_password(name, new, by=visit.by)
         principal = await passwords.check(secrets.token_bytes(16), name, new.encode(), visit.address)
     except Unauthenticated:
-        return answers.page(visit, "password.html", 400, mistake="That is not your password of now.")
+        return answers.page(visit, "password.html", 400, mistake="That is not your current password.")
     except BadRequest as error:
         return answers.page(visit, "password.html", 400, mistake=answers.sentence(error))
     await visit.enter(principal, session.how)

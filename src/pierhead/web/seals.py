@@ -1,4 +1,4 @@
-"""What the registry gives a browser and knows again: signed, each for one use, with a secret that all processes share."""
+"""What the registry gives a browser and knows again: signed, each for one use, by a secret that all processes share."""
 
 import base64
 import hmac

@@ -25,12 +25,11 @@ async def show(visit: Visit) -> Response:
 async def make(visit: Visit) -> Response:
     parts, form = visit.parts, visit.form
     parts.attempts.take(visit.address)
-    token, name, password = form.get("token", ""), form.get("name", "").strip(), form.get("password", "")
+    token, name = form.get("token", ""), form.get("name", "").strip()
     if not await _is_good(visit, token):
         return _over(visit)
     try:
-        if password != form.get("again", ""):
-            raise BadRequest("the two passwords differ")
+        password = visit.typed_twice("password")
         await parts.first.create(token, name, password, actor=visit.actor)
     except SetupOver:
         return _over(visit)

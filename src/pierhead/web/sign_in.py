@@ -4,6 +4,7 @@ import secrets
 
 from starlette.responses import Response
 
+from pierhead.access.principal import Principal
 from pierhead.access.sources import SourceUnavailable
 from pierhead.errors import TooManyRequests, Unauthenticated, Unavailable
 from pierhead.web import answers, factor
@@ -25,11 +26,7 @@ async def enter(visit: Visit) -> Response:
     parts, form = visit.parts, visit.form
     name, password, to = form.get("name", "").strip(), form.get("password", ""), visit.local(form.get("to", ""))
     try:
-        parts.attempts.take(visit.address)
-        if not name or not password or len(name) > _NAME_MAX:
-            raise Unauthenticated("wrong name or password")
-        principal = await parts.access.passwords.check(secrets.token_bytes(16), name, password.encode(), visit.address)
-        await parts.access.of_session(principal)
+        principal = await _check(visit, name, password)
     except Unauthenticated as error:
         visit.record.error = "UNAUTHORIZED"
         disabled = "disabled" in str(error)
@@ -47,6 +44,17 @@ async def enter(visit: Visit) -> Response:
         return factor.require(visit, principal, to)
     await visit.enter(principal, "password")
     return answers.redirect(visit, to)
+
+
+async def _check(visit: Visit, name: str, password: str) -> Principal:
+    """Raises Unauthenticated, TooManyRequests, Unavailable."""
+    visit.parts.attempts.take(visit.address)
+    if not name or not password or len(name) > _NAME_MAX:
+        raise Unauthenticated("wrong name or password")
+    access = visit.parts.access
+    principal = await access.passwords.check(secrets.token_bytes(16), name, password.encode(), visit.address)
+    await access.of_session(principal)
+    return principal
 
 
 async def leave(visit: Visit) -> Response:

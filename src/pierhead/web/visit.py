@@ -18,7 +18,7 @@ from pierhead.access.principal import Principal
 from pierhead.access.proxy import HOST
 from pierhead.access.sessions import How, Session
 from pierhead.accounts.by import By
-from pierhead.errors import BadRequest, FormRefused, Unauthenticated
+from pierhead.errors import BadRequest, FormRefused, PasswordRefused, Unauthenticated
 from pierhead.models import Actor
 from pierhead.observability.requests import RequestRecord
 from pierhead.web.cookies import Jar
@@ -160,6 +160,12 @@ class Visit:
             value = secrets.token_urlsafe(32)
             self.jar.set("form", value)
         return self.seals.mac("form", value.encode())
+
+    def typed_twice(self, field: str) -> str:
+        """A new password. Raises PasswordRefused where it was typed differently the second time."""
+        if self.form.get(field, "") != self.form.get("again", ""):
+            raise PasswordRefused("it was typed differently the second time")
+        return self.form.get(field, "")
 
     def _require_form_token(self) -> None:
         if self.session is not None:
