@@ -132,7 +132,7 @@ class Server:
         if settings.pages.enabled:
             sessions = Sessions(database, settings.pages)
             providers = await stack.enter_async_context(_providers(settings, sessions))
-            parts = Parts.of(database, access, sessions, settings, providers=providers)
+            parts = Parts.of(database, access, sessions, settings, audit=registry.audit, providers=providers)
             self._pages = traced(Pages(parts, observability))
 
         async def ping_storage() -> dict[str, str]:

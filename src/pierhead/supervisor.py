@@ -388,15 +388,7 @@ def _announce(settings: Settings, sock: socket, started: Start) -> None:
     logger.info("pierhead %s serves %s from %s (%d workers)", __version__, url, settings.server.data, workers)
     if settings.database.url and settings.storage.url is None:
         logger.warning("blobs are files of this machine: other nodes of the database do not have them (storage.url)")
-    if started.is_open and settings.access.allow_anonymous:
-        logger.warning("no accounts and --allow-anonymous: everybody may push, pull and delete")
-    elif started.is_open and settings.access.setup:
-        logger.info("no accounts: nothing is served but the setup page, until it has made the first administrator")
-    elif started.is_open:
-        logger.info("no accounts: every local client may push, pull and delete (--htpasswd FILE changes that)")
-    if started.setup_token is not None:
-        base = settings.server.public_url or url
-        logger.info("make the first administrator at %s/setup?token=%s", base, started.setup_token)
+    first_start.announce(started, settings, url)
 
 
 def _ending(code: int) -> str:

@@ -1,5 +1,6 @@
 """What a server finds out before it serves: whether its store has accounts, and how the first one comes to be."""
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from pierhead.errors import AccountInvalid, ConfigurationError, PasswordRefused
 from pierhead.metadata import rights
 from pierhead.metadata.database import Database
 from pierhead.settings import Settings
+
+log = logging.getLogger("pierhead.supervisor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +54,17 @@ def _first_line(file: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
         raise ConfigurationError([f"access.first_admin_password_file = {str(file)!r}: {reason}"]) from error
+
+
+def announce(start: Start, settings: Settings, url: str) -> None:
+    """Says who may do what, and how to change it, where there are no accounts."""
+    access = settings.access
+    if start.is_open and access.allow_anonymous:
+        log.warning("no accounts and --allow-anonymous: everybody may push, pull and delete")
+    elif start.is_open and access.setup:
+        log.info("no accounts: nothing is served but the setup page, until it has made the first administrator")
+    elif start.is_open:
+        log.info("no accounts: every local client may push, pull and delete (--htpasswd FILE changes that)")
+    if start.setup_token is not None:
+        base = settings.server.public_url or url
+        log.info("make the first administrator at %s/setup?token=%s", base, start.setup_token)

@@ -37,7 +37,7 @@ async def enter(visit: Visit) -> Response:
         await visit.parts.access.of_session(principal)
         await check(visit, principal, visit.form.get("code", ""))
     except Unauthenticated:
-        visit.record.error = "UNAUTHORIZED"
+        visit.refuse(principal.name, "a wrong code of the second factor")
         return answers.page(visit, "second.html", 401, mistake=_WRONG)
     except TooManyRequests as error:
         mistake = f"Too many attempts. Try again in {error.retry_after} seconds."

@@ -42,7 +42,7 @@ async def finish(visit: Visit) -> Response:
     try:
         came = await provider.finish(visit.request.scope["query_string"], sealed)
         principal = await visit.parts.access.users.signed_in(
-            came.person.identity, credential="oidc", new=provider.settings.onboarding
+            came.identity, credential="oidc", new=provider.settings.onboarding
         )
         await visit.parts.access.of_session(principal)
     except Refused as error:
@@ -65,6 +65,6 @@ def _told(reason: str) -> str:
 
 
 def _failed(visit: Visit, provider: Provider, reason: str) -> Response:
-    visit.record.error = "UNAUTHORIZED"
+    visit.refuse("(unknown)", f"oidc:{provider.settings.name}: {reason}")
     label = provider.settings.label or provider.settings.name
     return answers.page(visit, "issuer_failed.html", 401, label=label, reason=reason[:1].upper() + reason[1:] + ".")

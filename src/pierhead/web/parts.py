@@ -15,6 +15,7 @@ from pierhead.accounts.tokens import Tokens
 from pierhead.accounts.users import Users
 from pierhead.issuer_settings import OidcSettings
 from pierhead.metadata.database import Database
+from pierhead.registry.audit import Audit
 from pierhead.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Parts:
     users: Users
     tokens: Tokens
     second_factors: SecondFactors
+    audit: Audit
     proxies: Proxies
     attempts: Buckets  # to sign in, by address
     wrong_codes: Backoff
@@ -38,7 +40,14 @@ class Parts:
 
     @classmethod
     def of(
-        cls, database: Database, access: Access, sessions: Sessions, settings: Settings, *, providers: "list[Provider]"
+        cls,
+        database: Database,
+        access: Access,
+        sessions: Sessions,
+        settings: Settings,
+        *,
+        audit: Audit,
+        providers: "list[Provider]",
     ) -> Self:
         pages, given = settings.pages, settings.access
         return cls(
@@ -48,6 +57,7 @@ class Parts:
             users=Users(database, settings.passwords),
             tokens=Tokens(database, settings.tokens),
             second_factors=SecondFactors(database),
+            audit=audit,
             proxies=Proxies(settings.server.trusted_proxies),
             attempts=Buckets(rate=pages.sign_in_rate, burst=pages.sign_in_burst),
             wrong_codes=Backoff(failures=given.wrong_passwords, longest=given.longest_wait_seconds),

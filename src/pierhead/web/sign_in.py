@@ -28,11 +28,12 @@ async def enter(visit: Visit) -> Response:
     try:
         principal = await _check(visit, name, password)
     except Unauthenticated as error:
-        visit.record.error = "UNAUTHORIZED"
+        visit.refuse(name[:_NAME_MAX] or "(unknown)", str(error))
         disabled = "disabled" in str(error)
         mistake = "This account is disabled." if disabled else "This name and password do not go together."
         return _form(visit, 401, to=to, name=name, mistake=mistake)
     except TooManyRequests as error:
+        visit.refuse(name[:_NAME_MAX] or "(unknown)", str(error))
         response = _form(visit, 429, to=to, name=name, mistake=_wait(error.retry_after))
         response.headers["retry-after"] = str(error.retry_after)
         return response

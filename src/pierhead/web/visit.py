@@ -7,6 +7,7 @@ only such a page knew: of the session, or before there is one, of a cookie that 
 import re
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from hmac import compare_digest
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -119,6 +120,12 @@ class Visit:
         self.jar.drop("form")
         self.record.principal = principal.name
         self.session = await self.parts.sessions.find(value, self.address)
+        self.parts.audit.signed_in(self.actor, way=how)
+
+    def refuse(self, name: str, why: str) -> None:
+        """Tells the audit trail, by the name that somebody gave."""
+        self.record.error = "UNAUTHORIZED"
+        self.parts.audit.refused(replace(self.actor, name=name), why)
 
     async def leave(self) -> None:
         if self.session is not None:
