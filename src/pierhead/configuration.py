@@ -17,7 +17,6 @@ from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from pierhead.access.ldap.mistakes import contradictions
-from pierhead.access.loopback import start_mistake
 from pierhead.access.oidc import mistakes as of_issuers
 from pierhead.errors import ConfigurationError
 from pierhead.setting_kinds import Allowed, Section, Table
@@ -271,10 +270,7 @@ def _contradictions(settings: Settings, given: Mapping[Key, Given]) -> list[str]
         mistakes.append(
             f"storage.shared ({given['storage', 'shared'].source}): needs database.url, which nodes share too"
         )
-    open_to_strangers = start_mistake(server.host, settings.access)
-    if open_to_strangers and not settings.ldap:
-        source = given["server", "host"].source if ("server", "host") in given else "default"
-        mistakes.append(f"server.host = {server.host!r} ({source}): {open_to_strangers}")
+    mistakes += _first_start(settings, given)
     of_tables = [
         *((f"ldap.{one.name}", name, text) for one in settings.ldap for name, text in contradictions(one)),
         *of_issuers.contradictions(settings),
@@ -283,6 +279,17 @@ def _contradictions(settings: Settings, given: Mapping[Key, Given]) -> list[str]
         source = given[table, name].source if (table, name) in given else "default"
         mistakes.append(f"{table}.{name} ({source}): {text}")
     return mistakes
+
+
+def _first_start(settings: Settings, given: Mapping[Key, Given]) -> list[str]:
+    access = settings.access
+    if access.setup and not settings.pages.enabled:
+        return [f"access.setup ({given['access', 'setup'].source}): needs pages.enabled, as it is a page"]
+    pair = {name: getattr(access, name) for name in ("first_admin", "first_admin_password_file")}
+    if all(pair.values()) or not any(pair.values()):
+        return []
+    present, missing = sorted(pair, key=lambda name: pair[name] is None)
+    return [f"access.{present} ({given['access', present].source}): needs access.{missing} too"]
 
 
 def effective_toml(configuration: Configuration) -> str:

@@ -6,7 +6,7 @@ PierheadError
 ├── RepositoryUnknown       RepositoryDeleted · ProjectUnknown
 ├── MethodNotAllowed
 ├── PrincipalUnknown · RoleUnknown · GrantUnknown · SecretUnknown · AliasUnknown
-├── ChangeRefused           AlreadyThere · RoleInUse · TooMany
+├── ChangeRefused           AlreadyThere · RoleInUse · TooMany · SetupOver
 ├── DigestInvalid · DigestMismatch
 ├── TagInvalid · TooManyTags
 ├── ManifestUnknown         ManifestDamaged · ManifestDeleted
@@ -23,7 +23,7 @@ PierheadError
 ├── NotRestored             NotInTrash · TimeOver · NameTaken · TagExists · ProjectInTrash · RepositoryInTrash
 │                           NeverPointedThere · PointsThere · BytesGone
 ├── Unauthenticated         TokenInvalid · TokenUnknown
-├── AccessDenied            GivesTooMuch
+├── AccessDenied            GivesTooMuch · FormRefused
 ├── OpenModeRefused · TooManyRequests
 ├── Unavailable             StorageFull · StorageFailed · Busy · MetadataUnavailable · Moving · Moved
 │                           SignInUnavailable
@@ -118,6 +118,10 @@ class RoleInUse(ChangeRefused):
 
 class TooMany(ChangeRefused):
     """there are as many of these as may be"""
+
+
+class SetupOver(ChangeRefused):
+    """this setup link was used, or another one took its place; the newest is in the log of the last start"""
 
 
 class EndpointUnknown(PierheadError):
@@ -309,6 +313,10 @@ class AccessDenied(PierheadError):
 
 class GivesTooMuch(AccessDenied):
     """nobody gives or takes what he does not hold himself"""
+
+
+class FormRefused(AccessDenied):
+    """this form is too old, or no page of this registry sent it; load the page again, then send it anew"""
 
 
 class OpenModeRefused(PierheadError):

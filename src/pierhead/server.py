@@ -5,7 +5,7 @@ import gc
 import os
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pierhead import __version__, backends, memory, worker
 from pierhead.access.authenticator import Access
@@ -13,6 +13,7 @@ from pierhead.access.bearer import Bearers
 from pierhead.access.issuing import Issuer
 from pierhead.access.ldap.directory import LdapDirectory
 from pierhead.access.machines import Machines
+from pierhead.access.sessions import Sessions
 from pierhead.accounts.refresh_tokens import RefreshTokens
 from pierhead.accounts.signing_keys import SigningKeys
 from pierhead.asgi.cors import Cors
@@ -28,8 +29,14 @@ from pierhead.observability.observability import Observability
 from pierhead.operations import Operations
 from pierhead.registry.registry import Registry
 from pierhead.settings import Settings
+from pierhead.web.pages import Pages, is_page
+from pierhead.web.parts import Parts
+
+if TYPE_CHECKING:
+    from pierhead.access.oidc.people import Provider
 
 _GARBAGE_OBJECTS = 50_000
+_HEALTH = frozenset((b"/healthz", b"/readyz"))
 
 
 def build() -> App:
@@ -45,6 +52,8 @@ class Server:
         self._distribution: App
         self._tokens: App
         self._operations: App
+        self._pages: App | None = None
+        self._access: Access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -53,8 +62,15 @@ class Server:
             await self._distribution(scope, receive, send)
         elif scope["raw_path"] in challenges.PATHS:
             await self._tokens(scope, receive, send)
+        elif self._pages is not None and (is_page(scope["raw_path"]) or await self._is_set_up_first(scope)):
+            await self._pages(scope, receive, send)
         else:
             await self._operations(scope, receive, send)
+
+    async def _is_set_up_first(self, scope: Scope) -> bool:
+        """Whether even metrics wait for the first administrator."""
+        access = self._access
+        return access.needs_setup and scope["raw_path"] not in _HEALTH and await access.is_open()
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -96,6 +112,7 @@ class Server:
                 observe=metrics.authenticated,
             )
         )
+        self._access = access
         await access.close_for_good()
         if settings.keyless:
             access.machines = await stack.enter_async_context(_machines(settings))
@@ -111,6 +128,12 @@ class Server:
         issuer = Issuer(access, bearers, refresh, settings.tokens)
         tokens = Tokens(face, issuer, keys, observability, settings.tokens)
         self._tokens = traced(Cors.around(tokens, settings.cors))
+
+        if settings.pages.enabled:
+            sessions = Sessions(database, settings.pages)
+            providers = await stack.enter_async_context(_providers(settings, sessions))
+            parts = Parts.of(database, access, sessions, settings, audit=registry.audit, providers=providers)
+            self._pages = traced(Pages(parts, observability))
 
         async def ping_storage() -> dict[str, str]:
             await store.ping()
@@ -130,6 +153,22 @@ async def _machines(settings: Settings) -> AsyncIterator[Machines]:
     async with Issuers(settings.issuers, settings.outbound, trusts(settings)) as issuers:
         rules = tuple(Rule.of(rule) for rule in settings.keyless)
         yield Machines(rules, issuers, max_bytes=settings.issuers.max_token_bytes)
+
+
+@asynccontextmanager
+async def _providers(settings: Settings, sessions: Sessions) -> "AsyncIterator[list[Provider]]":
+    """The issuers that people sign in at; what speaks with them is loaded where there are any."""
+    if not settings.oidc:
+        yield []
+        return
+    from pierhead.access.oidc.issuers import Issuers  # noqa: PLC0415
+    from pierhead.access.oidc.people import Provider  # noqa: PLC0415
+    from pierhead.access.oidc.state import Seal  # noqa: PLC0415
+    from pierhead.access.oidc.trusts import trusts  # noqa: PLC0415
+
+    seal = Seal(await sessions.secret(), settings.issuers.sign_in_seconds)
+    async with Issuers(settings.issuers, settings.outbound, trusts(settings)) as issuers:
+        yield [Provider(table, issuers.get(table.issuer), seal) for table in settings.oidc]
 
 
 @asynccontextmanager

@@ -29,6 +29,7 @@ from pierhead.setting_kinds import (
     ServiceName,
     StorageUrl,
     SyslogUrl,
+    Text,
     Texts,
 )
 from pierhead.source_settings import LdapSettings
@@ -93,6 +94,17 @@ class AccessSettings(Section):
         default=False,
         description="Without accounts: everybody may do everything, from anywhere. "
         "With accounts: who does not sign in may pull, accounts may do everything.",
+    )
+    setup: bool = Field(
+        default=False,
+        description="Without accounts: serve nothing but the page that makes the first administrator, from anywhere. "
+        "Its address is printed at the start.",
+    )
+    first_admin: Text | None = Field(
+        default=None, description="An administrator of this name is made at the start, where there are no users yet."
+    )
+    first_admin_password_file: FilePath | None = Field(
+        default=None, description="File whose first line is their password; read only when they are made."
     )
     verified_seconds: float = Field(
         default=300, ge=0, le=86400, description="A verified password is not hashed again for so long."
@@ -488,6 +500,26 @@ class CorsSettings(Section):
     allow_origins: Origins = Field(default=(), description="Origins allowed; empty: none.")
 
 
+class PageSettings(Section):
+    """The pages for people."""
+
+    enabled: bool = Field(default=True, description="Whether there are any; without them people use the command line.")
+    session_idle_hours: float = Field(
+        default=24, ge=0.01, le=24 * 90, description="Who does nothing for so long has to sign in again."
+    )
+    session_hours: float = Field(
+        default=24 * 7, ge=0.01, le=24 * 365, description="And so does everybody, so long after signing in."
+    )
+    sign_in_rate: float = Field(
+        default=1,
+        ge=0,
+        le=10_000,
+        description="Attempts to sign in, a second and in the long run, that each worker takes from an address; "
+        "0: no limit.",
+    )
+    sign_in_burst: int = Field(default=20, ge=1, le=100_000, description="Such attempts at once.")
+
+
 class MetricsSettings(Section):
     """Who may read /metrics."""
 
@@ -518,6 +550,7 @@ class Settings(Section):
     cache: CacheSettings = CacheSettings()
     log: LogSettings = LogSettings()
     cors: CorsSettings = CorsSettings()
+    pages: PageSettings = PageSettings()
     metrics: MetricsSettings = MetricsSettings()
     outbound: OutboundSettings = OutboundSettings()
     issuers: IssuerSettings = IssuerSettings()

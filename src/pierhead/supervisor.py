@@ -21,9 +21,10 @@ from pathlib import Path
 from socket import socket
 
 from pierhead import __version__, backends, listener, tls
+from pierhead.access import first_start
+from pierhead.access.first_start import Start
 from pierhead.access.htpasswd import AccountsFile
 from pierhead.access.ldap import directory
-from pierhead.access.loopback import is_open
 from pierhead.access.oidc import files as of_issuers
 from pierhead.data_directory import ServeLock, prepare
 from pierhead.errors import ConfigurationError, Unavailable
@@ -79,8 +80,11 @@ class Member:
 
 
 class Supervisor:
-    def __init__(self, settings: Settings, load: Callable[[], Settings], lock: ServeLock, sock: socket) -> None:
+    def __init__(
+        self, settings: Settings, load: Callable[[], Settings], lock: ServeLock, sock: socket, started: Start
+    ) -> None:
         self._settings = settings
+        self._started = started
         self._load = load
         self._lock = lock
         self._socket = sock
@@ -168,7 +172,7 @@ class Supervisor:
                 member.ready_at = time.monotonic()
         if not self._announced and any(member.serves and member.ready_at is not None for member in self._members):
             self._announced = True
-            _announce(self._settings, self._socket)
+            _announce(self._settings, self._socket, self._started)
         young = [member for member in self._members if member.generation == self._generation]
         if self._previous and all(member.ready_at is not None for member in young):
             self._previous = None
@@ -284,7 +288,7 @@ def serve(settings: Settings, load: Callable[[], Settings], target: str = TARGET
     _raise_open_files()
     with ServeLock(data) as lock, _store_lock(settings), listener.bound(settings.server) as sock:
         backends.prepare(settings)
-        _require_whole(settings)
+        started = _look(settings)
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         # Once here rather than in each worker: a replaced worker then serves within milliseconds.
         for module in (target, JOBS_TARGET):
@@ -292,18 +296,21 @@ def serve(settings: Settings, load: Callable[[], Settings], target: str = TARGET
         # Shared with them, as long as no process's collector writes to it.
         gc.collect()
         gc.freeze()
-        return Supervisor(settings, load, lock, sock).run(target)
+        return Supervisor(settings, load, lock, sock, started).run(target)
 
 
-def _require_whole(settings: Settings) -> None:
-    """Raises ConfigurationError where the registry has moved, or is only half here."""
+def _look(settings: Settings) -> Start:
+    """Raises ConfigurationError where the registry has moved, is only half here, or is open to strangers."""
 
-    async def look() -> None:
+    async def look() -> Start:
         async with backends.database(settings) as database:
             await moves.require_whole(database)
+            return await first_start.look(database, settings)
 
-    with suppress(Unavailable):  # workers say why, and when to try again
-        asyncio.run(look())
+    try:
+        return asyncio.run(look())
+    except Unavailable:  # workers say why, and when to try again
+        return Start(is_open=False)
 
 
 @contextmanager
@@ -375,18 +382,13 @@ def _raise_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _announce(settings: Settings, sock: socket) -> None:
+def _announce(settings: Settings, sock: socket, started: Start) -> None:
     url = listener.url(settings.server, sock)
     workers = workers_of(settings.server)
     logger.info("pierhead %s serves %s from %s (%d workers)", __version__, url, settings.server.data, workers)
     if settings.database.url and settings.storage.url is None:
         logger.warning("blobs are files of this machine: other nodes of the database do not have them (storage.url)")
-    if settings.ldap:
-        return
-    if is_open(settings.access):
-        logger.info("no accounts: every local client may push, pull and delete (--htpasswd FILE changes that)")
-    elif settings.access.htpasswd is None:
-        logger.warning("no accounts and --allow-anonymous: everybody may push, pull and delete")
+    first_start.announce(started, settings, url)
 
 
 def _ending(code: int) -> str:

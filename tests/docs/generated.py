@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 
 from pierhead import errors
-from pierhead.cli.flags import FLAGS
+from pierhead.cli.flags import FLAGS, SWITCHES
 from pierhead.configuration import PREFIX, allowed, sections_by_name, tables_by_name
 from pierhead.distribution.errors import OCI_ERRORS, oci_error
 from pierhead.observability.instruments import Counter, Histogram, Instrument
@@ -34,9 +34,7 @@ def _section(heading: str, name: str, model: type[Section]) -> str:
 
 def _setting(section: str, name: str, info: FieldInfo) -> str:
     takes = allowed(info).replace(",", ", ").replace(",  ", ", ")
-    flag = next((flag for flag, (at, key, *_) in FLAGS.items() if (at, key) == (section, name)), "")
-    if (section, name) == ("access", "allow_anonymous"):
-        flag = "--allow-anonymous"
+    flag = next((flag for flag, (at, key, *_) in {**FLAGS, **SWITCHES}.items() if (at, key) == (section, name)), "")
     meaning = (
         ("Must be given. " if info.is_required() else "")
         + (info.description or "")

@@ -9,6 +9,7 @@ from typing import Protocol, Self
 
 from pierhead.access.certificates import Certificates
 from pierhead.access.decisions import Decisions, Given, has_sources
+from pierhead.access.holdings import Holding, holdings
 from pierhead.access.htpasswd import AccountsFile
 from pierhead.access.limits import Buckets
 from pierhead.access.loopback import Headers, LoopbackGuard
@@ -100,6 +101,8 @@ class Access:
         access, limits = settings.access, settings.limits
         self._database = database
         self._guard = None if access.allow_anonymous else LoopbackGuard()
+        # Whether nobody at all is let in while there are no accounts.
+        self.needs_setup = access.setup and not access.allow_anonymous
         self._has_sources = has_sources(settings)
         file = AccountsFile(access.htpasswd) if access.htpasswd else None
         self.users = Users(database, settings.projects)
@@ -141,18 +144,35 @@ class Access:
         Raises OpenModeRefused, Unauthenticated, TooManyRequests, Unavailable.
         """
         if await self.is_open():
+            if self.needs_setup:
+                raise Unauthenticated(
+                    "this registry has no accounts yet; its operator has the address of the setup page"
+                )
             if self._guard is not None:
                 self._guard.check(headers, address)
             return await self.standing(ANONYMOUS, asked, open_mode=True)
-        if self.passwords.changed():
-            self._verified.clear()
-            self.decisions.forget()
+        self._look_at_the_file()
         principal, fresh = await self._who(headers, address, by_proxy=by_proxy)
         if principal.credential == "none":
             self._of_addresses.take(address)
         else:
             self._of_accounts.take(principal.name)
         return await self.standing(principal, asked, fresh=fresh)
+
+    async def of_session(self, principal: Principal) -> Admitted:
+        """What somebody holds in the system who signed in to the pages. Raises Unauthenticated as `standing` does."""
+        self._look_at_the_file()
+        return await self.standing(principal, RepositoryName())
+
+    async def holdings(self, rights: Rights) -> list[Holding]:
+        """What was granted, in words."""
+        return await self._database.read(lambda tx: holdings(tx, rights.grants))
+
+    def _look_at_the_file(self) -> None:
+        """What was verified by an earlier state of the htpasswd file counts no more."""
+        if self.passwords.changed():
+            self._verified.clear()
+            self.decisions.forget()
 
     async def standing(
         self, principal: Principal, asked: RepositoryName, *, open_mode: bool = False, fresh: bool = False

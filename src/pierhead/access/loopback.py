@@ -14,7 +14,8 @@ Headers = list[tuple[bytes, bytes]]
 
 WAYS_OUT = (
     "everybody who reaches this address could push and delete, as there are no accounts; "
-    "name them with --htpasswd FILE, or open the registry to all with --allow-anonymous"
+    "name them with --htpasswd FILE, make the first one in a browser with --setup, "
+    "or open the registry to all with --allow-anonymous"
 )
 _FORBIDDEN = frozenset({b"forwarded", b"via", b"x-real-ip"})
 _WATCHED = frozenset({b"host", b":authority", b"origin", b"sec-fetch-site"}) | _FORBIDDEN
@@ -22,14 +23,9 @@ _LOCAL_SITES = frozenset({b"same-origin", b"none"})
 _HOSTS_REMEMBERED = 256
 
 
-def is_open(access: AccessSettings) -> bool:
-    """Whether neither accounts nor --allow-anonymous say who may come in."""
-    return access.htpasswd is None and not access.allow_anonymous
-
-
 def start_mistake(host: str, access: AccessSettings) -> str | None:
-    """Why the registry may not start on this address, if so."""
-    return WAYS_OUT if is_open(access) and not is_loopback(host) else None
+    """Why a registry without accounts may not start on this address, if so."""
+    return None if access.allow_anonymous or access.setup or is_loopback(host) else WAYS_OUT
 
 
 def is_loopback(host: str) -> bool:

@@ -32,9 +32,15 @@ FLAGS = {
     "--access-log": ("log", "access", "WHICH", "Requests that get a line: all, changes or none."),
 }
 
+SWITCHES = {
+    "--allow-anonymous": ("access", "allow_anonymous", "Open to everybody who reaches it."),
+    "--setup": ("access", "setup", "Without accounts: only the page that makes the first one."),
+}
+
 
 def settings_flags(command: F) -> F:
-    command = click.option("--allow-anonymous", is_flag=True, help="Open to everybody who reaches it.")(command)
+    for flag, (_, _, text) in reversed(SWITCHES.items()):
+        command = click.option(flag, is_flag=True, help=text)(command)
     return _flags(command, tuple(FLAGS))
 
 
@@ -84,8 +90,9 @@ def _given(flags: dict[str, Any]) -> "dict[Key, Given]":
         value = flags.get(flag.removeprefix("--").replace("-", "_"))
         if value is not None:
             given[section, name] = Given(value, flag)
-    if flags.get("allow_anonymous"):
-        given["access", "allow_anonymous"] = Given(value=True, source="--allow-anonymous")
+    for flag, (section, name, _) in SWITCHES.items():
+        if flags.get(name):
+            given[section, name] = Given(value=True, source=flag)
     return given
 
 
