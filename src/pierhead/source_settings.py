@@ -86,7 +86,7 @@ class LdapSettings(Table):
     scope: Literal["subtree", "one"] = Field(default="subtree", description="one: only directly below it.")
     filter: LoginFilter = Field(
         default="(uid={login})",
-        description="Finds the one entry of whom signs in; {login} is what they typed, escaped.",
+        description="Finds the one entry of whom signs in, by their name and by what else they may type: {login}.",
     )
     name_attribute: Attribute = Field(default="uid", description="Holds the user's name here.")
     display_attribute: Attribute = Field(default="cn", description="Holds the name that people read.")

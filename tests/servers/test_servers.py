@@ -2,6 +2,7 @@
 
 import base64
 import re
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -11,9 +12,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
+from tests import components
 from tests.servers import azurite as azurite_server
 from tests.servers import gcs as gcs_server
 from tests.servers import s3 as s3_server
+from tests.servers import slapd as slapd_server
 from tests.servers import toxiproxy as toxiproxy_server
 from tests.servers.balancer import balancer
 from tests.servers.pgbouncer import pgbouncer
@@ -80,6 +83,17 @@ def test_gcs_keeps_what_was_uploaded_in_chunks(gcs: gcs_server.Server) -> None:
     ending = httpx.get(f"{bucket.objects}/layer?alt=media", headers={"range": f"bytes={len(chunk)}-"})
 
     assert (going.status_code, ending.status_code, ending.content) == (308, 206, b"end")
+
+
+def test_slapd_knows_who_signs_in(slapd: slapd_server.Server) -> None:
+    command = [str(components.require("ldapwhoami")), "-x", "-H", slapd.plain, "-D", slapd_server.READER, "-w"]
+    right, wrong = (
+        subprocess.run([*command, password], capture_output=True, text=True, check=False)
+        for password in (slapd_server.READER_PASSWORD, "wrong")
+    )
+
+    assert (right.returncode, right.stdout.strip()) == (0, f"dn:{slapd_server.READER}")
+    assert wrong.returncode == 49  # invalidCredentials
 
 
 def test_toxiproxy_slows_a_link_down_and_cuts_it(toxiproxy: toxiproxy_server.Server) -> None:

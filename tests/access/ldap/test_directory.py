@@ -1,5 +1,6 @@
 """Signing in with a real directory: who is let in, as whom, and who is not."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from pierhead.access.ldap.lookup import _identifier
 from pierhead.access.sources import Identity, SourceUnavailable, WrongPassword
 from pierhead.errors import ConfigurationError
 from pierhead.source_settings import LdapSettings
-from tests.access.ldap.company import ALICE, groups, settings, sign_in, written
+from tests.access.ldap.company import ALICE, asked, groups, settings, sign_in, written
 from tests.servers.slapd import PEOPLE, READER, Server, slapd
 
 GROUP_SEARCH = 'SRCH base="ou=groups'
@@ -116,6 +117,17 @@ def test_the_filter_says_who_may_sign_in(company: Server) -> None:
 
     assert sign_in(staff) is not None
     assert sign_in(staff, "bob", "builder") is None
+
+
+def test_somebody_is_found_without_a_password_until_they_are_gone(company: Server) -> None:
+    company.add(f"dn: uid=gus,{PEOPLE}\nobjectClass: inetOrgPerson\nuid: gus\ncn: Gus\nsn: G\nuserPassword: gus\n")
+    with LdapDirectory(settings(company)) as directory:
+        signed_in, found = asked(directory, "gus", "gus"), asyncio.run(directory.look_up("gus"))
+        company.remove(f"uid=gus,{PEOPLE}")
+        gone = asyncio.run(directory.look_up("gus"))
+
+    assert signed_in is not None
+    assert (found, gone) == (signed_in, None)
 
 
 def test_two_entries_for_one_name_let_nobody_in(company: Server) -> None:

@@ -9,8 +9,9 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -43,7 +44,7 @@ class LdapDirectory:
 
     @property
     def name(self) -> str:
-        return source_name(self._settings)
+        return f"ldap:{self._settings.name}"
 
     def __enter__(self) -> Self:
         return self
@@ -59,13 +60,17 @@ class LdapDirectory:
         """Raises WrongPassword, SourceUnavailable."""
         if not password or b"\0" in password or len(password) > _LONGEST_PASSWORD:
             raise WrongPassword(name)
-        if not name or not name.isprintable() or len(name) > _LONGEST_LOGIN:
+        if not _is_login(name):
             return None
         identity = await self._in_thread(partial(self._sign_in, name, password))
         if identity is None and (took := tuple(self._lookup.took)):
             # Who measures cannot tell that the directory was not asked about a password.
             await asyncio.sleep(secrets.choice(took))
         return identity
+
+    async def look_up(self, name: str) -> Identity | None:
+        """Who has this name today, without a password: for what somebody holds beside one. Raises SourceUnavailable."""
+        return await self._in_thread(partial(self._found, name)) if _is_login(name) else None
 
     async def _in_thread(self, work: Callable[[float], T]) -> T:
         settings = self._settings
@@ -83,31 +88,42 @@ class LdapDirectory:
 
     def _sign_in(self, login: str, password: bytes, ends: float) -> Identity | None:
         """Runs in a thread."""
-        try:
+        with self._told():
             person = self._lookup.person(login, ends)
             if person is None:
                 return None
             if not self._lookup.accepts(person, password, ends):
                 raise WrongPassword(person.name)
-            return identity_of(self._settings, person, [group.name for group in self._lookup.groups(person, ends)])
+            return self._identity(person, ends)
+
+    def _found(self, login: str, ends: float) -> Identity | None:
+        """Runs in a thread."""
+        with self._told():
+            person = self._lookup.person(login, ends)
+            return self._identity(person, ends) if person is not None else None
+
+    def _identity(self, person: "Person", ends: float) -> Identity:
+        groups = {group.name for group in self._lookup.groups(person, ends)}
+        return Identity(
+            self.name,
+            person.name,
+            person.subject,
+            display=person.display,
+            email=person.email,
+            groups=tuple(sorted(groups)),
+        )
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
         except DirectoryRefused as error:
             logger.error("%s: somebody could not sign in: %s", self.name, error)  # noqa: TRY400 - no fault of the program
             raise SourceUnavailable(f"{self.name}: {error}") from error
 
 
-def source_name(settings: LdapSettings) -> str:
-    return f"ldap:{settings.name}"
-
-
-def identity_of(settings: LdapSettings, person: "Person", groups: list[str]) -> Identity:
-    return Identity(
-        source_name(settings),
-        person.name,
-        person.subject,
-        display=person.display,
-        email=person.email,
-        groups=tuple(sorted(set(groups))),
-    )
+def _is_login(name: str) -> bool:
+    return bool(name) and name.isprintable() and len(name) <= _LONGEST_LOGIN
 
 
 def prepare(settings: LdapSettings) -> "tuple[Lookup, Servers]":

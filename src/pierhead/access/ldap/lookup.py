@@ -146,7 +146,9 @@ def _one_name(entry: Entry, attribute: str) -> str:
 
 
 def _first(entry: Entry, attribute: str) -> str:
-    return next(iter(entry.texts(attribute)), "")
+    """Of what is only shown: on one line, and not too long."""
+    text = next(iter(entry.texts(attribute)), "")
+    return "".join(letter if letter.isprintable() else " " for letter in text)[:_LONGEST_NAME]
 
 
 def _identifier(value: bytes) -> str:
