@@ -29,11 +29,11 @@ def main() -> None:
         lines: list[report.Line] = []
         for key in options.rows.split(",") if options.rows else [*ROWS, "3"]:
             if key == "3":
-                line = accounts.row(bench, folder, options.rounds)
+                found = accounts.rows(bench, folder, options.rounds)
             else:
-                line = _row(ROWS[key], bench, folder, options, lines)
-            lines.append(line)
-            print(line, flush=True)
+                found = [_row(ROWS[key], bench, folder, options, lines)]
+            lines += found
+            print(*found, sep="\n", flush=True)
     table = report.table(lines, bench)
     print(table)
     if options.write:
