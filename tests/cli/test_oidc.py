@@ -55,6 +55,7 @@ def test_issuers_that_answer_are_told_with_what_to_register_there(file: Path, oi
     assert ran.stdout.splitlines() == [
         f"second: ok: {oidc.second.url} has 2 keys",
         "  register there: https://registry.example.org/sign-in/oidc/second/callback",
+        "  and for signing out: https://registry.example.org/sign-in",
         f"main-branch: ok: {oidc.first.url} has 2 keys",
         f"releases: ok: {oidc.first.url} has 2 keys",
     ]

@@ -130,7 +130,7 @@ def _people(issuer: Issuer) -> dict[str, Any]:
         "client_secret": issuer.client_secret,
         "application_type": "native",  # whose redirects to loopback may have any port
         "redirect_uris": [issuer.redirect_uri],
-        "post_logout_redirect_uris": ["http://127.0.0.1:5000/"],
+        "post_logout_redirect_uris": ["http://127.0.0.1:5000/sign-in", "http://127.0.0.1/sign-in"],
         "id_token_signed_response_alg": "RS256" if issuer.certificate is None else "ES256",
         "token_endpoint_auth_method": "client_secret_basic",
     }

@@ -33,6 +33,7 @@ class Rogue:
     keys: dict[str, ec.EllipticCurvePrivateKey] = field(default_factory=dict)
     extra_keys: list[dict[str, Any]] = field(default_factory=list)
     discovery: dict[str, Any] = field(default_factory=dict)  # what is different in it
+    wants: str = ""  # an Authorization header, before it says anything
 
     def rotate(self, kid: str) -> None:
         """From now on it has this key, and no other."""
@@ -54,6 +55,8 @@ class Rogue:
 
     def answer(self, path: str, form: dict[str, str]) -> Answer:
         self.asked.append(path)
+        if self.wants and self.headers[-1].get("authorization") != self.wants:
+            return 401, b"{}", {}
         if path in self.answers:
             return self.answers[path](form)
         if path == DISCOVERY:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 
@@ -9,9 +10,11 @@ from pierhead.access.oidc.federation import Rule, match
 from pierhead.access.oidc.issuers import Issuers
 from pierhead.access.oidc.machines import verify_machine
 from pierhead.access.oidc.tokens import Refused
-from pierhead.access.oidc.trusts import Trust
+from pierhead.access.oidc.trusts import Trust, trusts
 from pierhead.access.sources import SourceUnavailable
+from pierhead.configuration import load
 from pierhead.issuer_settings import IssuerSettings, OutboundSettings
+from tests.clients.certificates import certificate
 from tests.servers.oidc import AUDIENCE, WORKFLOW, Server
 from tests.servers.rogue_issuer import Rogue, rogue_issuer
 
@@ -91,6 +94,38 @@ async def test_a_setting_may_let_it_be_asked_there(rogue: Rogue) -> None:
         )
 
     assert match([rule(rogue.url)], claims)
+
+
+async def test_a_pod_of_kubernetes_comes_in_by_what_its_cluster_says(tmp_path: Path) -> None:
+    """As an API server is asked: behind the cluster's own authority, and with a service account's token."""
+    authority, proof, file = certificate(tmp_path), tmp_path / "token", tmp_path / "pierhead.toml"
+    proof.write_text("of the registry's own pod")
+    with rogue_issuer(authority) as cluster:
+        cluster.wants = "Bearer of the registry's own pod"
+        file.write_text(
+            f"""[[keyless]]
+name = "builders"
+issuer = "{cluster.url}"
+ca_certificate = "{authority.path}"
+token_file = "{proof}"
+audience = "{AUDIENCE}"
+claims = {{ sub = "system:serviceaccount:ci:builder", "kubernetes.io.namespace" = "ci" }}
+role = "writer"
+scope = "acme"
+"""
+        )
+        settings = load(file, environment={}).settings
+        rules = [Rule.of(table) for table in settings.keyless]
+        account = {"sub": "system:serviceaccount:ci:builder", "kubernetes.io": {"namespace": "ci"}}
+        token = cluster.token(aud=[AUDIENCE], **account)
+        other = cluster.token(aud=[AUDIENCE], **account | {"sub": "system:serviceaccount:ci:default"})
+        async with Issuers(settings.issuers, settings.outbound, trusts(settings)) as issuers:
+            assert match(rules, await verify_machine(token, rules, issuers, max_bytes=MAX)) == rules
+            assert match(rules, await verify_machine(other, rules, issuers, max_bytes=MAX)) == []
+        proof.write_text("of another cluster")
+        async with Issuers(settings.issuers, settings.outbound, trusts(settings)) as issuers:
+            with pytest.raises(SourceUnavailable, match="answers 401"):
+                await verify_machine(token, rules, issuers, max_bytes=MAX)
 
 
 async def test_of_issuers_that_rules_name_a_bounded_number_is_remembered(oidc: Server, issuers: Issuers) -> None:

@@ -194,7 +194,7 @@ async def test_the_issuer_sends_nobody_to_a_place_that_is_not_registered(oidc: S
 
 
 async def test_signing_out_leads_through_the_issuer(oidc: Server, issuers: Issuers) -> None:
-    url = await provider(issuers, oidc.first).sign_out_url("http://127.0.0.1:5000/")
+    url = await provider(issuers, oidc.first).sign_out_url("http://127.0.0.1:5000/sign-in")
 
     assert url
     answer = await asyncio.to_thread(httpx.get, url)

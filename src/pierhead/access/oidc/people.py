@@ -29,6 +29,7 @@ from pierhead.outbound import OutboundFailed
 logger = logging.getLogger("pierhead.access")
 
 CALLBACK = "/sign-in/oidc/{name}/callback"
+AFTERWARDS = "/sign-in"  # where an issuer sends a browser that has signed out
 _LONGEST_QUERY = 8 * 1024  # bytes
 _MOST_FIELDS = 20
 _NO_ANSWER = "the issuer's answer is incomplete or not for this sign-in; begin anew"

@@ -9,7 +9,7 @@ from pierhead.access.oidc.claims import Claims, claim
 from pierhead.access.oidc.federation import Rule
 from pierhead.access.oidc.issuers import Issuers
 from pierhead.access.oidc.machines import verify_machine
-from pierhead.access.oidc.people import CALLBACK
+from pierhead.access.oidc.people import AFTERWARDS, CALLBACK
 from pierhead.access.oidc.tokens import Refused
 from pierhead.access.oidc.trusts import trusts
 from pierhead.access.sources import SourceUnavailable
@@ -52,8 +52,9 @@ async def _reached(table: OidcSettings | KeylessSettings, issuers: Issuers, sett
         lacking = [] if told.authorization and told.token else ["it does not say where people sign in"]
         here = settings.server.public_url or f"http://127.0.0.1:{settings.server.port}"
         facts["redirect_uri"] = here + CALLBACK.format(name=table.name)
-        facts["signs_out"] = bool(told.end_session)
+        facts["signed_out_uri"] = here + AFTERWARDS if told.end_session else None
         said += [*lacking, f"  register there: {facts['redirect_uri']}"]
+        said += [f"  and for signing out: {facts['signed_out_uri']}"] if told.end_session else []
         return Step(table.name, passed=bool(keys) and not lacking, said="\n".join(said), facts=facts)
     return Step(table.name, passed=bool(keys), said=said[0], facts=facts)
 
