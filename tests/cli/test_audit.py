@@ -170,3 +170,19 @@ def workers(server: Running) -> list[int]:
     """The processes that answer requests; what does background work is a child too."""
     children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
     return [int(pid) for pid in children]
+
+
+def test_a_backup_has_the_trail_and_can_be_proven_by_the_same_heads(
+    server: Running, client: httpx.Client, tmp_path: Path
+) -> None:
+    push_image(client, "copied/app", "v1", "one")
+    heads = server.data.parent / "heads.jsonl"
+    eventually(heads.exists)
+    kept = tmp_path / "heads"
+    kept.write_bytes(heads.read_bytes())  # of before the backup: those after it say more than that has
+
+    ran = pierhead("backup", "--to", str(tmp_path / "copy"), "--data", str(server.data))
+    assert ran.returncode == 0, ran.stderr
+    found = pierhead("audit", "verify", "--data", str(tmp_path / "copy"), "--heads", str(kept), "--json")
+    assert json.loads(found.stdout)["whole"], found.stdout
+    assert json.loads(found.stdout)["events"] > 0

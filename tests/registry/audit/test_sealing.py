@@ -61,6 +61,23 @@ async def test_many_who_seal_at_once_make_one_chain(place: Place) -> None:
         assert (found.events, found.last, faults(found)) == (1200, 1200, [])
 
 
+async def test_who_seals_waits_for_another_who_does(place: Place) -> None:
+    async with trail(place) as (audit, database), trail(place) as (_, elsewhere):
+        await sealed(audit, database, 1)
+        await happen(database, 5)
+        async with elsewhere.fill() as tx:
+            chain, made = chains.sealed(await seals.hold_chain(tx), await seals.unsealed(tx, limit=2))
+            waiting = asyncio.create_task(audit.sealing.seal())
+            await asyncio.sleep(0.3)
+            assert not waiting.done()
+            await seals.seal(tx, made)
+            await seals.put_chain(tx, chain)
+
+        assert await waiting == 3
+        found = await audit.verify()
+        assert (found.last, found.unsealed, faults(found)) == (6, 0, [])
+
+
 async def test_an_event_that_is_committed_late_is_sealed_late_and_not_left_out(at_postgresql: str) -> None:
     place = Place("postgresql", at_postgresql)
     async with trail(place) as (audit, database), trail(place) as (_, elsewhere):
