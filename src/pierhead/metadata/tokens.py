@@ -11,7 +11,7 @@ from pierhead.metadata.portions import among
 Kind = Literal["personal", "robot", "refresh"]
 Places = tuple[tuple[int, str], ...]  # ids of projects, with a pattern below each
 
-_OVER = "CASE WHEN revoked_at IS NOT NULL OR coalesce(expires_at, clock_us() + 1) <= clock_us() THEN 1 ELSE 0 END"
+_OVER = "CASE WHEN revoked_at IS NOT NULL OR expires_at <= clock_us() THEN 1 ELSE 0 END"
 _SELECT = f"""
     SELECT tokens.id, tokens.kind, principal_id, principals.name, principals.project_id, tokens.name, verbs, places,
            tokens.made_at, expires_at, revoked_at, used_at, used_from, {_OVER}
