@@ -66,8 +66,8 @@ def prepared_postgresql(postgresql: Cluster) -> Iterator[str]:
 @pytest.fixture
 def at_postgresql(prepared_postgresql: str) -> str:
     """The URL of a database with the schema and nothing else."""
-    sql(prepared_postgresql, f"TRUNCATE {', '.join(_TABLES)} RESTART IDENTITY CASCADE")
-    sql(prepared_postgresql, "UPDATE access_epoch SET closed = NULL")
+    emptied = f"TRUNCATE {', '.join(_TABLES)} RESTART IDENTITY CASCADE; UPDATE access_epoch SET closed = NULL"
+    sql(prepared_postgresql, emptied)
     return prepared_postgresql
 
 

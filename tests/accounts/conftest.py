@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from pierhead.metadata.database import Database
+from tests.accounts.changing import Changing
 from tests.contracts.database import Place
 
 
@@ -24,3 +25,8 @@ async def other(place: Place) -> AsyncIterator[Database]:
     """The same rows, from another node."""
     async with place.open() as database:
         yield database
+
+
+@pytest.fixture
+def accounts(database: Database) -> Changing:
+    return Changing(database)
