@@ -8,7 +8,7 @@ from pierhead.accounts.projects import personal
 from pierhead.errors import Unauthenticated, Unavailable
 from pierhead.metadata import locks, sign_ins
 from pierhead.metadata.database import Database, Transaction
-from pierhead.metadata.sign_ins import SignedIn
+from pierhead.metadata.sign_ins import Named, SignedIn
 from pierhead.models import Actor
 from pierhead.settings import ProjectSettings
 
@@ -30,15 +30,15 @@ class Users:
         told = SignedIn(
             identity.source, identity.name, identity.subject, identity.display, identity.email, identity.groups
         )
-        found = await self._database.read(lambda tx: sign_ins.is_news(tx, told))
+        found = await self._database.read(lambda tx: sign_ins.unchanged(tx, told))
         if found is None:
             found = await self._write(told, new=new)
         if found is None:
             log.warning("nobody was let in", extra={"user": identity.name, "source": identity.source})
             raise Unauthenticated("this name belongs to somebody else, or has no account here")
-        return Principal(identity.name, credential, found, version=version, source=identity.source)
+        return Principal(found.name, credential, found.id, version=version, source=identity.source)
 
-    async def _write(self, told: SignedIn, *, new: bool) -> int | None:
+    async def _write(self, told: SignedIn, *, new: bool) -> Named | None:
         known = await self._database.read(lambda tx: sign_ins.known(tx, told))
         if known is None and not new:
             return None
@@ -49,11 +49,11 @@ class Users:
                 raise
             return known  # a registry that takes no writes now still lets in whom it knows
 
-    async def _remember(self, tx: Transaction, told: SignedIn) -> int | None:
+    async def _remember(self, tx: Transaction, told: SignedIn) -> Named | None:
         """With a project of his own, where users get one."""
         if self._personal:
             await tx.lock(locks.accounts())
         found = await sign_ins.remember(tx, told)
         if found is not None and self._personal:
-            await personal(tx, found, told.name, Actor(told.name, told.source, id=found))
+            await personal(tx, found.id, found.name, Actor(found.name, told.source, id=found.id))
         return found

@@ -2,7 +2,6 @@
 
 # ruff: noqa: PLC0415
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -33,6 +32,8 @@ def explain(user: str, verb: str, repository: str, as_json: bool, **place: Any) 
 
     USER is a user, a robot (team+ci), a team (@dev), or anonymous. The exit code is 0 where it is allowed, else 1.
     """
+    import asyncio
+
     from pierhead import places
     from pierhead.errors import ConfigurationError, PierheadError
     from pierhead.models import RepositoryName

@@ -45,8 +45,16 @@ async def find(tx: Transaction, name: str) -> User | None:
     return User(found, source, hashed, version, disabled_at is not None)
 
 
-async def remember(tx: Transaction, told: SignedIn) -> int | None:
-    """The id of the user, made at the first sign-in; None where somebody else has the name."""
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A user as he is called here, whatever the source calls him by now."""
+
+    id: int
+    name: str
+
+
+async def remember(tx: Transaction, told: SignedIn) -> Named | None:
+    """The user, made at the first sign-in; None where somebody else has the name."""
     groups = json.dumps(sorted(told.groups))
     row = await tx.fetch_one(
         """
@@ -70,24 +78,24 @@ async def remember(tx: Transaction, told: SignedIn) -> int | None:
         )
     if row[5]:
         await tx.execute("UPDATE principals SET seen_at = clock_us() WHERE id = :id", id=found)
-    return found
+    return Named(found, row[1])
 
 
-async def known(tx: Transaction, told: SignedIn) -> int | None:
-    """The id of a user who was here before."""
+async def known(tx: Transaction, told: SignedIn) -> Named | None:
+    """A user who was here before."""
     row = await tx.fetch_one(
-        "SELECT id FROM principals WHERE source = :source AND subject = :subject AND kind = 'user'",
+        "SELECT id, name FROM principals WHERE source = :source AND subject = :subject AND kind = 'user'",
         source=told.source,
         subject=told.subject,
     )
-    return row[0] if row else None
+    return Named(*row) if row else None
 
 
-async def is_news(tx: Transaction, told: SignedIn) -> int | None:
-    """The id of the user where nothing is to be written of this sign-in."""
+async def unchanged(tx: Transaction, told: SignedIn) -> Named | None:
+    """The user where nothing is to be written of this sign-in."""
     row = await tx.fetch_one(
         """
-        SELECT id FROM principals
+        SELECT id, name FROM principals
          WHERE source = :source AND subject = :subject AND kind = 'user' AND display = :display AND email = :email
            AND groups = :groups AND coalesce(seen_at, 0) + :every >= clock_us()
         """,
@@ -98,10 +106,10 @@ async def is_news(tx: Transaction, told: SignedIn) -> int | None:
         groups=json.dumps(sorted(told.groups)),
         every=SEEN_EVERY,
     )
-    return row[0] if row else None
+    return Named(*row) if row else None
 
 
-async def _add(tx: Transaction, told: SignedIn, groups: str) -> int | None:
+async def _add(tx: Transaction, told: SignedIn, groups: str) -> Named | None:
     row = await tx.fetch_one(
         """
         INSERT INTO principals (kind, name, source, subject, display, email, groups, made_at, seen_at)
@@ -117,14 +125,14 @@ async def _add(tx: Transaction, told: SignedIn, groups: str) -> int | None:
         groups=groups,
     )
     if row is not None:
-        return int(row[0])
+        return Named(row[0], told.name)
     row = await tx.fetch_one(
-        "SELECT id FROM principals WHERE name = :name AND source = :source AND subject = :subject AND kind = 'user'",
+        "SELECT id, name FROM principals WHERE name = :name AND source = :source AND subject = :subject AND kind = 'user'",
         name=told.name,
         source=told.source,
         subject=told.subject,
     )
-    return row[0] if row else None
+    return Named(*row) if row else None
 
 
 async def used(tx: Transaction, token_id: int, address: str) -> None:
