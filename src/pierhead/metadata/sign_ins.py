@@ -127,7 +127,10 @@ async def _add(tx: Transaction, told: SignedIn, groups: str) -> Named | None:
     if row is not None:
         return Named(row[0], told.name)
     row = await tx.fetch_one(
-        "SELECT id, name FROM principals WHERE name = :name AND source = :source AND subject = :subject AND kind = 'user'",
+        """
+        SELECT id, name FROM principals
+         WHERE name = :name AND source = :source AND subject = :subject AND kind = 'user'
+        """,
         name=told.name,
         source=told.source,
         subject=told.subject,
