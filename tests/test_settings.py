@@ -173,14 +173,6 @@ def test_a_key_without_a_certificate_is_a_mistake() -> None:
     ]
 
 
-def test_strangers_are_let_in_only_by_accounts_or_by_saying_so() -> None:
-    [told] = mistakes(flags={("server", "host"): Given("0.0.0.0", "--host")})
-
-    assert told.startswith("server.host = '0.0.0.0' (--host): ")
-    assert "--htpasswd FILE" in told
-    assert "--allow-anonymous" in told
-
-
 def test_the_effective_configuration_is_a_file_that_gives_the_same_one(tmp_path: Path) -> None:
     environment = {"PIERHEAD_SERVER_DATA": 'a "b\\c', "PIERHEAD_CORS_ALLOW_ORIGINS": "https://a.example", "HOME": "x"}
     configuration = load(environment=environment)

@@ -142,3 +142,11 @@ def test_a_store_that_refuses_is_told_in_one_line(
     assert told.returncode == 2
     assert told.stderr.startswith(f"pierhead: storage.url: the store refuses (put: {code}); look at the bucket")
     assert len(told.stderr.splitlines()) == 1
+
+
+def test_a_registry_without_accounts_is_not_opened_to_strangers(tmp_path: Path) -> None:
+    refused = pierhead("serve", "--host", "0.0.0.0", "--port", str(free_port()), "--data", str(tmp_path / "data"))
+
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("pierhead: server.host = '0.0.0.0': ")
+    assert all(way in refused.stderr for way in ("--htpasswd FILE", "--setup", "--allow-anonymous"))

@@ -2,7 +2,6 @@
 
 # ruff: noqa: PLC0415
 
-import asyncio
 import logging
 import sys
 from dataclasses import asdict
@@ -35,6 +34,8 @@ def check(config: Path | None, name: str | None, *, as_json: bool) -> None:
 
     Without NAME, all of [[oidc]] and [[keyless]] are tried. Nothing is changed.
     """
+    import asyncio
+
     from pierhead.access.oidc import trial
 
     settings = _settings(config)
@@ -60,6 +61,8 @@ def token(config: Path | None, *, as_json: bool) -> None:
 
     The token is read from standard input, as a workflow got it from its issuer; it is not repeated.
     """
+    import asyncio
+
     from pierhead.access.oidc import trial
 
     settings = _settings(config)
