@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,7 +117,7 @@ scope = "acme"
         )
         settings = load(file, environment={}).settings
         rules = [Rule.of(table) for table in settings.keyless]
-        account = {"sub": "system:serviceaccount:ci:builder", "kubernetes.io": {"namespace": "ci"}}
+        account: dict[str, Any] = {"sub": "system:serviceaccount:ci:builder", "kubernetes.io": {"namespace": "ci"}}
         token = cluster.token(aud=[AUDIENCE], **account)
         other = cluster.token(aud=[AUDIENCE], **account | {"sub": "system:serviceaccount:ci:default"})
         async with Issuers(settings.issuers, settings.outbound, trusts(settings)) as issuers:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.running import Running, serving
+from tests.servers.chromium import chromium
 from tests.servers.oidc import Issuer, Server
 from tests.servers.rogue_issuer import DISCOVERY, Rogue, rogue_issuer
 
@@ -172,3 +173,34 @@ def test_no_secret_is_in_the_log(registry: Running, oidc: Server) -> None:
 
     assert oidc.first.client_secret not in text
     assert not re.search(r"(code|state|code_verifier|id_token)=[A-Za-z0-9_-]{20}", text)
+
+
+@pytest.mark.parametrize(
+    ("name", "login", "shown"), [("first", "sub-alice", "admin everywhere"), ("second", "sub-bob", "bob")]
+)
+def test_people_come_and_go_in_a_real_browser(
+    registry: Running, oidc: Server, name: str, login: str, shown: str
+) -> None:
+    issuer: Issuer = getattr(oidc, name)
+    with chromium(any_certificate=issuer.certificate is not None) as browser:
+        browser.driver.get(f"{registry.url}/account")
+        browser.click(f'a[href^="/sign-in/oidc/{name}"]')
+        browser.type("input[name=login]", login)
+        browser.type("input[name=password]", "any")
+        browser.click("form button[type=submit]")
+        browser.wait_for("input[name=prompt][value=consent]")
+        browser.click("form button[type=submit]")
+        browser.wait_for('form[action="/sign-out"]')
+
+        assert browser.driver.current_url == f"{registry.url}/account"
+        assert shown in browser.seen
+        assert browser.driver.execute_script("return document.cookie") == ""
+        session = [cookie for cookie in browser.driver.get_cookies() if cookie["httpOnly"]]
+        assert session
+        assert all(cookie["sameSite"] == "Lax" for cookie in session)
+        browser.click('form[action="/sign-out"] button')
+        browser.click(f'a[href^="{issuer.url}/session/end"]')
+        browser.click("button[name=logout]")
+        browser.wait_for('form[action="/sign-in"]')
+        browser.driver.get(f"{registry.url}/account")
+        browser.wait_for('form[action="/sign-in"]')
