@@ -25,6 +25,8 @@ SCHEDULED = {
     "blobs.scrub",
     "jobs.forget",
     "manifests.untagged",
+    "tokens.forget",
+    "tokens.rotate-keys",
     "trash.purge",
     "uploads.abort-orphans",
     "uploads.expire",
@@ -95,6 +97,18 @@ def test_what_a_dead_process_staged_for_no_session_goes(running: Running) -> Non
 
     eventually(lambda: ran(running.data, "uploads.abort-orphans"))
     assert staged(running.data) == []
+
+
+def test_the_next_key_of_tokens_is_made_in_time(running: Running) -> None:
+    httpx.get(f"{running.url}/token?scope=repository:a:pull", timeout=30).raise_for_status()
+    before = httpx.get(f"{running.url}/token/keys", timeout=30).json()["keys"]
+    write(running.data, f"UPDATE signing_keys SET signs_from = signs_from - {40 * 86_400_000_000}")
+
+    pierhead(running.data, "run", "tokens.rotate-keys")
+
+    eventually(lambda: len(rows(running.data, "SELECT kid FROM signing_keys")) == 2)
+    eventually(lambda: len(httpx.get(f"{running.url}/token/keys", timeout=30).json()["keys"]) == 2)
+    assert before[0] in httpx.get(f"{running.url}/token/keys", timeout=30).json()["keys"]
 
 
 def test_jobs_that_were_done_long_ago_are_forgotten(running: Running) -> None:
