@@ -11,7 +11,7 @@ from pierhead.settings import Settings
 from pierhead.verbs import ALL, Verb
 
 OPERATOR = By(Actor("operator", credential="local"), ALL)
-PASSWORD = "a longer sentence"  # noqa: S105  of nobody
+PASSWORD = "a longer sentence"
 
 
 def by(*verbs: Verb, name: str = "ann", id: int | None = None) -> By:  # noqa: A002  as the field is called

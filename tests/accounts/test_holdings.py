@@ -1,5 +1,7 @@
 """Grants, roles, teams and robots: who holds what through them, and that nobody gives more than he has."""
 
+from functools import partial
+
 import pytest
 
 from pierhead.accounts import names
@@ -222,7 +224,7 @@ async def test_a_team_of_a_group_has_those_whom_its_source_told_of(accounts: Cha
         ("eve", "oidc:corp", ("developers",)),
     ):
         told = SignedIn(source, name, name, "", "", groups)
-        await accounts.database.write(lambda tx, told=told: sign_ins.remember(tx, told))
+        await accounts.database.write(partial(sign_ins.remember, told=told))
 
     assert [await accounts.may(name, Verb.PUSH, "team/app") for name in ("ann", "bob", "eve")] == [True, False, False]
 

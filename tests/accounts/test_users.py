@@ -85,7 +85,7 @@ async def test_a_name_is_had_once_whichever_source_it_is_of(accounts: Changing) 
     told = SignedIn("ldap:corp", "bob", "uid=bob", "", "", ())
     await accounts.database.write(lambda tx: sign_ins.remember(tx, told))
 
-    with pytest.raises(AlreadyThere, match="^ann$"):
+    with pytest.raises(AlreadyThere, match=r"^ann$"):
         await accounts.user("ann")
     with pytest.raises(AlreadyThere, match="ldap:corp"):
         await accounts.user("bob")
