@@ -21,14 +21,15 @@ from hypothesis import strategies as st
 from pierhead.access.bearer import LONGEST, BearerBounds, Bearers, Opened
 from pierhead.access.principal import ANONYMOUS, Principal
 from pierhead.access.rights import TokenBounds
+from pierhead.accounts.by import By
 from pierhead.accounts.signing_keys import Key, SigningKeys
 from pierhead.errors import ScopeInvalid, TokenInvalid
 from pierhead.metadata.database import Database
+from pierhead.models import Actor, RepositoryName
 from pierhead.models import Place as Where
-from pierhead.models import RepositoryName
 from pierhead.patterns import Pattern
 from pierhead.settings import TokenSettings
-from pierhead.verbs import ACTIONS, NONE, Verb
+from pierhead.verbs import ACTIONS, ALL, NONE, Verb
 from tests.accounts.ageing import DAY, HOUR, age
 from tests.contracts.database import Place
 
@@ -414,7 +415,7 @@ async def test_a_verified_token_ends_with_its_key(database: Database, other: Dat
     assert (await there.read(token)).name == "ann"
     assert there.remembered(token)
 
-    await SigningKeys(database, days=30).replace()
+    await SigningKeys(database, days=30).replace(by=By(Actor("root"), ALL))
     await asyncio.sleep(1.05)
 
     for one in (here, there):

@@ -9,11 +9,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from pierhead.accounts import signing_keys
+from pierhead.accounts.by import By
 from pierhead.accounts.signing_keys import SigningKeys
-from pierhead.errors import MetadataUnavailable
+from pierhead.errors import GivesTooMuch, MetadataUnavailable
 from pierhead.metadata import signing_keys as rows
 from pierhead.metadata.database import Database
+from pierhead.models import Actor
+from pierhead.verbs import ALL, Verb
 from tests.accounts.ageing import DAY, HOUR, age
+
+BY = By(Actor("root"), ALL)
 
 pytestmark = pytest.mark.anyio
 
@@ -137,11 +142,16 @@ async def test_a_key_that_became_known_is_replaced_at_once(database: Database, o
     stolen = await here.signing()
     assert await there.find(stolen.kid)
 
-    await here.replace()
+    with pytest.raises(GivesTooMuch):
+        await here.replace(by=By(Actor("somebody"), frozenset({Verb.READ_SYSTEM})))
+    assert await there.find(stolen.kid)
+    made = await here.replace(by=BY)
 
     assert not here.has(stolen.kid)
     assert await here.find(stolen.kid) is None
-    assert (await here.signing()).kid != stolen.kid
+    assert (await here.signing()).kid == made != stolen.kid
+    noted = await database.read(lambda tx: tx.fetch_all("SELECT action, subject, actor FROM events"))
+    assert [tuple(row) for row in noted] == [("signer.replaced", f"signer:{made}", "root")]
     await asyncio.sleep(1.1)
     assert not there.fresh
     assert await there.find(stolen.kid) is None

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,3 +207,17 @@ def pulled_by_anybody(place: Place, repository: str) -> int:
         asked = client.get("/token", params={"service": "pierhead", "scope": f"repository:{repository}:pull"})
         bearer = {"authorization": f"Bearer {asked.json()['token']}"}
         return client.get(f"/v2/{repository}/manifests/v1", headers=bearer).status_code
+
+
+def test_a_key_that_became_known_is_replaced(place: Place) -> None:
+    asked = httpx.get(f"{place.running.url}/token?scope=registry:catalog:*", auth=("root", PASSWORD), timeout=30)
+    bearer = {"authorization": f"Bearer {asked.json()['token']}"}
+    before = httpx.get(f"{place.running.url}/v2/", headers=bearer, timeout=30).status_code
+
+    kid = place.json("token", "replace-key")["kid"]
+    time.sleep(1.2)  # workers look once a second
+
+    assert before == 200
+    assert httpx.get(f"{place.running.url}/v2/", headers=bearer, timeout=30).status_code == 401
+    published = httpx.get(f"{place.running.url}/token/keys", timeout=30).json()["keys"]
+    assert [key["kid"] for key in published] == [kid]

@@ -5,6 +5,7 @@ from pierhead.accounts.projects import Projects
 from pierhead.accounts.robots import Robots
 from pierhead.accounts.roles import Roles
 from pierhead.accounts.second_factors import SecondFactors
+from pierhead.accounts.signing_keys import SigningKeys
 from pierhead.accounts.teams import Teams
 from pierhead.accounts.tokens import Tokens
 from pierhead.accounts.users import Users
@@ -19,6 +20,7 @@ class Accounts:
         self.second_factors = SecondFactors(database)
         self.teams = Teams(database)
         self.tokens = Tokens(database, settings.tokens)
+        self.signing_keys = SigningKeys(database, days=settings.tokens.key_days)
         self.robots = Robots(database, self.tokens)
         self.roles = Roles(database)
         self.grants = Grants(database)

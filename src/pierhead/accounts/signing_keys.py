@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pierhead.accounts.by import By
 from pierhead.errors import Unavailable
-from pierhead.metadata import clock
+from pierhead.metadata import clock, events
 from pierhead.metadata import signing_keys as rows
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.locks import signing_keys as lock
 from pierhead.metadata.signing_keys import SigningKey
+from pierhead.verbs import Verb
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -132,11 +134,16 @@ class SigningKeys:
         made = make()
         await self._database.write(partial(self._change, made=made))
 
-    async def replace(self) -> None:
-        """For when a key became known: a new one signs at once, and what any other signed is worth nothing."""
+    async def replace(self, *, by: By) -> str:
+        """For when a key became known: a new one signs at once, and what any other signed is worth nothing.
+
+        Returns its name. Raises GivesTooMuch.
+        """
+        by.require(frozenset({Verb.WRITE_SYSTEM}))
         made = make()
-        await self._database.write(partial(_replace, made=made))
+        await self._database.write(partial(_replace, made=made, by=by))
         await self._read()
+        return made.kid
 
     async def _change(self, tx: Transaction, *, made: SigningKey) -> None:
         await tx.lock(lock())
@@ -180,10 +187,12 @@ def _is_good(row: SigningKey, now: int) -> bool:
     return row.algorithm == ALGORITHM and (row.ends_at is None or row.ends_at > now)
 
 
-async def _replace(tx: Transaction, *, made: SigningKey) -> None:
+async def _replace(tx: Transaction, *, made: SigningKey, by: By) -> None:
     await tx.lock(lock())
+    gone = [row.kid for row in await rows.find_all(tx)]
     await rows.remove_all(tx)
     await _add(tx, made, signs_from=await clock.read(tx))
+    await events.record_change(tx, "signer.replaced", f"signer:{made.kid}", by.actor, details={"before": gone})
 
 
 async def _add(tx: Transaction, made: SigningKey, *, signs_from: int) -> None:

@@ -122,6 +122,22 @@ def rotate(number: int, *, overlap: int | None, as_json: bool, **place: Any) -> 
     telling.made(change(place, work), as_json=as_json)
 
 
+@token.command("replace-key")
+@place_flags
+@as_json
+def replace_key(*, as_json: bool, **place: Any) -> None:
+    """Sign bearer tokens with a new key at once, for when the old one became known.
+
+    All bearer tokens end within a second, and clients fetch new ones by themselves. Otherwise keys change in time.
+    """
+
+    async def work(accounts: "Accounts", by: "By") -> str:
+        return await accounts.signing_keys.replace(by=by)
+
+    kid = change(place, work)
+    done({"kid": kid}, f"bearer tokens are signed by {kid}", as_json=as_json)
+
+
 @token.command()
 @place_flags
 @click.argument("number", type=int, metavar="ID")
