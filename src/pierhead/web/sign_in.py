@@ -67,7 +67,7 @@ async def leave(visit: Visit) -> Response:
     provider = visit.parts.providers.get(source.removeprefix("oidc:")) if source.startswith("oidc:") else None
     if provider is not None:
         try:
-            address = await provider.sign_out_url(f"{visit.base}/sign-in")
+            address = await provider.sign_out_url(f"{visit.base}/")
         except SourceUnavailable:
             address = None
         if address is not None:
