@@ -5,23 +5,19 @@ import gc
 import os
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pierhead import __version__, backends, memory, worker
+from pierhead.access import opening
 from pierhead.access.authenticator import Access
-from pierhead.access.bearer import Bearers
-from pierhead.access.issuing import Issuer
-from pierhead.access.ldap.directory import LdapDirectory
-from pierhead.access.machines import Machines
-from pierhead.access.sessions import Sessions
-from pierhead.accounts.refresh_tokens import RefreshTokens
-from pierhead.accounts.signing_keys import SigningKeys
+from pierhead.access.opening import Doors
 from pierhead.asgi.cors import Cors
 from pierhead.asgi.types import App, Receive, Scope, Send
 from pierhead.distribution import challenges
 from pierhead.distribution.app import Distribution
 from pierhead.distribution.face import Face
 from pierhead.distribution.tokens import Tokens
+from pierhead.metadata.database import Copyable
 from pierhead.metadata.sqlite import engine
 from pierhead.metadata.sqlite.database import SqliteDatabase
 from pierhead.observability import logs, tracing
@@ -31,9 +27,6 @@ from pierhead.registry.registry import Registry
 from pierhead.settings import Settings
 from pierhead.web.pages import Pages, is_page
 from pierhead.web.parts import Parts
-
-if TYPE_CHECKING:
-    from pierhead.access.oidc.people import Provider
 
 _GARBAGE_OBJECTS = 50_000
 _HEALTH = frozenset((b"/healthz", b"/readyz"))
@@ -94,46 +87,13 @@ class Server:
             Observability(access=settings.log.access, format=log_format, shared=worker.metrics_directory())
         )
         metrics = observability.metrics
-        database = backends.database(settings, backends.observer(metrics))
-        await stack.enter_async_context(database)
-        if isinstance(database, SqliteDatabase):
-            lookups = database.take_lookups
-            metrics.wal_bytes.watch(database.log_length)
-            observability.folds.append(lambda: metrics.looked_up("rows", *lookups()))
-        else:
-            metrics.watch_pool(database.pool)
-        metrics.build.watch(lambda: 1, __version__, engine.version())
+        database = await self._open_rows(stack, observability)
         store = await stack.enter_async_context(backends.store(settings, metrics.stored))
-        access = stack.enter_context(
-            Access(
-                database,
-                settings,
-                directories=[stack.enter_context(LdapDirectory(directory)) for directory in settings.ldap],
-                observe=metrics.authenticated,
-            )
-        )
-        self._access = access
-        await access.close_for_good()
-        if settings.keyless:
-            access.machines = await stack.enter_async_context(_machines(settings))
+        doors = await stack.enter_async_context(opening.opened(database, settings, metrics.authenticated))
         registry = Registry(database, store, settings, copies=backends.copies(settings, store), observe=metrics)
         await stack.enter_async_context(_beside(registry.marks.run()))
         await stack.enter_async_context(_beside(registry.audit.run()))
-        traced = await stack.enter_async_context(tracing.open_tracing(os.environ, observability, __version__))
-        face = Face.of(registry, access, settings, metrics.uploads)
-        self._distribution = traced(Cors.around(Distribution(face, observability), settings.cors))
-        keys = SigningKeys(database, days=settings.tokens.key_days)
-        access.bearer = bearers = Bearers(keys, settings.tokens)
-        refresh = RefreshTokens(database, days=settings.tokens.refresh_days, most=settings.tokens.max_refresh)
-        issuer = Issuer(access, bearers, refresh, settings.tokens)
-        tokens = Tokens(face, issuer, keys, observability, settings.tokens)
-        self._tokens = traced(Cors.around(tokens, settings.cors))
-
-        if settings.pages.enabled:
-            sessions = Sessions(database, settings.pages)
-            providers = await stack.enter_async_context(_providers(settings, sessions))
-            parts = Parts.of(database, access, sessions, settings, audit=registry.audit, providers=providers)
-            self._pages = traced(Pages(parts, observability))
+        await self._open_faces(stack, observability, registry, doors)
 
         async def ping_storage() -> dict[str, str]:
             await store.ping()
@@ -142,33 +102,31 @@ class Server:
         pings = {"database": database.ping, "storage": ping_storage}
         self._operations = Operations(observability, pings, settings.metrics.allow, metrics=settings.metrics.enabled)
 
+    async def _open_rows(self, stack: AsyncExitStack, observability: Observability) -> Copyable:
+        metrics = observability.metrics
+        database = backends.database(self._settings, backends.observer(metrics))
+        await stack.enter_async_context(database)
+        if isinstance(database, SqliteDatabase):
+            lookups = database.take_lookups
+            metrics.wal_bytes.watch(database.log_length)
+            observability.folds.append(lambda: metrics.looked_up("rows", *lookups()))
+        else:
+            metrics.watch_pool(database.pool)
+        metrics.build.watch(lambda: 1, __version__, engine.version())
+        return database
 
-@asynccontextmanager
-async def _machines(settings: Settings) -> AsyncIterator[Machines]:
-    """Who knows the tokens of workflows; what they are verified with is loaded where rules name an issuer."""
-    from pierhead.access.oidc.federation import Rule  # noqa: PLC0415
-    from pierhead.access.oidc.issuers import Issuers  # noqa: PLC0415
-    from pierhead.access.oidc.trusts import trusts  # noqa: PLC0415
-
-    async with Issuers(settings.issuers, settings.outbound, trusts(settings)) as issuers:
-        rules = tuple(Rule.of(rule) for rule in settings.keyless)
-        yield Machines(rules, issuers, max_bytes=settings.issuers.max_token_bytes)
-
-
-@asynccontextmanager
-async def _providers(settings: Settings, sessions: Sessions) -> "AsyncIterator[list[Provider]]":
-    """The issuers that people sign in at; what speaks with them is loaded where there are any."""
-    if not settings.oidc:
-        yield []
-        return
-    from pierhead.access.oidc.issuers import Issuers  # noqa: PLC0415
-    from pierhead.access.oidc.people import Provider  # noqa: PLC0415
-    from pierhead.access.oidc.state import Seal  # noqa: PLC0415
-    from pierhead.access.oidc.trusts import trusts  # noqa: PLC0415
-
-    seal = Seal(await sessions.secret(), settings.issuers.sign_in_seconds)
-    async with Issuers(settings.issuers, settings.outbound, trusts(settings)) as issuers:
-        yield [Provider(table, issuers.get(table.issuer), seal) for table in settings.oidc]
+    async def _open_faces(
+        self, stack: AsyncExitStack, observability: Observability, registry: Registry, doors: Doors
+    ) -> None:
+        """What answers requests, behind CORS and tracing."""
+        settings, self._access = self._settings, doors.access
+        traced = await stack.enter_async_context(tracing.open_tracing(os.environ, observability, __version__))
+        face = Face.of(registry, doors.access, settings, observability.metrics.uploads)
+        self._distribution = traced(Cors.around(Distribution(face, observability), settings.cors))
+        tokens = Tokens(face, doors.issuer, doors.keys, observability, settings.tokens)
+        self._tokens = traced(Cors.around(tokens, settings.cors))
+        if settings.pages.enabled:
+            self._pages = traced(Pages(Parts.of(doors, settings, registry.audit), observability))
 
 
 @asynccontextmanager

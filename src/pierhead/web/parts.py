@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 from pierhead.access.authenticator import Access
 from pierhead.access.backoff import Backoff
 from pierhead.access.limits import Buckets
+from pierhead.access.opening import Doors
 from pierhead.access.proxy import Proxies
 from pierhead.access.sessions import Sessions
 from pierhead.accounts.first import FirstAdministrator
@@ -14,7 +15,6 @@ from pierhead.accounts.second_factors import SecondFactors
 from pierhead.accounts.tokens import Tokens
 from pierhead.accounts.users import Users
 from pierhead.issuer_settings import OidcSettings
-from pierhead.metadata.database import Database
 from pierhead.registry.audit import Audit
 from pierhead.settings import Settings
 
@@ -39,20 +39,11 @@ class Parts:
     providers: "Mapping[str, Provider]"
 
     @classmethod
-    def of(
-        cls,
-        database: Database,
-        access: Access,
-        sessions: Sessions,
-        settings: Settings,
-        *,
-        audit: Audit,
-        providers: "list[Provider]",
-    ) -> Self:
-        pages, given = settings.pages, settings.access
+    def of(cls, doors: Doors, settings: Settings, audit: Audit) -> Self:
+        database, pages, given = doors.database, settings.pages, settings.access
         return cls(
-            access=access,
-            sessions=sessions,
+            access=doors.access,
+            sessions=doors.sessions,
             first=FirstAdministrator(database, settings.passwords),
             users=Users(database, settings.passwords),
             tokens=Tokens(database, settings.tokens),
@@ -63,5 +54,5 @@ class Parts:
             wrong_codes=Backoff(failures=given.wrong_passwords, longest=given.longest_wait_seconds),
             public_url=settings.server.public_url or "",
             issuers={table.name: table for table in settings.oidc},
-            providers={provider.settings.name: provider for provider in providers},
+            providers={provider.settings.name: provider for provider in doors.providers},
         )
