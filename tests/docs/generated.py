@@ -16,6 +16,7 @@ from pierhead.distribution.errors import OCI_ERRORS, oci_error
 from pierhead.observability.instruments import Counter, Histogram, Instrument
 from pierhead.observability.metrics import Metrics
 from pierhead.setting_kinds import GIB, KIB, MIB, Section
+from pierhead.verbs import ACTIONS, ROLES, Verb
 from tests.docs.pages import PAGES
 
 _PART = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
@@ -96,15 +97,36 @@ def variables() -> str:
     return "| setting | variable |\n| --- | --- |\n" + "\n".join(rows) + "\n"
 
 
+def verbs() -> str:
+    names = list(ROLES)
+    lines = [
+        _row(f"`{verb}`", verb.about, "system" if verb.system else "repository", *_held_by(verb, names))
+        for verb in Verb
+    ]
+    head = _row("verb", "what it is", "where it counts", *names) + "\n" + _row(*["---"] * (3 + len(names))) + "\n"
+    return head + "\n".join(lines) + "\n"
+
+
+def _held_by(verb: Verb, names: list[str]) -> list[str]:
+    return ["yes" if verb in ROLES[name] else "" for name in names]
+
+
+def actions() -> str:
+    lines = [_row(f"`{word}`", ", ".join(f"`{verb}`" for verb in sorted(held))) for word, held in ACTIONS.items()]
+    return "| a client says | that is |\n| --- | --- |\n" + "\n".join(lines) + "\n"
+
+
 def _row(*cells: str) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells) + " |"
 
 
 PARTS: dict[str, Callable[[], str]] = {
+    "actions": actions,
     "metrics": metrics,
     "refusals": refusals,
     "settings": settings,
     "variables": variables,
+    "verbs": verbs,
 }
 
 
