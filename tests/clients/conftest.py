@@ -3,7 +3,6 @@
 import socket
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,41 +11,23 @@ from tests import images
 from tests.clients.containerd import containerd as run_containerd
 from tests.clients.dockerd import Dockerd
 from tests.clients.dockerd import dockerd as run_dockerd
-
-GREETING = "hello from the pier"
-COMMAND = ("/bin/echo", GREETING)
-MEBIBYTE = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """One image of busybox and two layers, in the two forms that clients take."""
-
-    layout: Path
-    digest: str  # of its manifest in the layout
-    archive: Path  # which `docker load` calls name
-    name: str
-    layers: tuple[Path, ...]
+from tests.clients.guarded import Guarded, publish
+from tests.clients.guarded import guarded as run_guarded
+from tests.clients.image import MEBIBYTE, Image, make_image
 
 
 @pytest.fixture(scope="session")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     folder = tmp_path_factory.mktemp("image")
     layers = [images.busybox_rootfs_tar(folder / "root.tar"), *images.random_layers(folder, [MEBIBYTE, 2 * MEBIBYTE])]
-    return _image(folder, layers, "greeting:1")
+    return make_image(folder, layers, "greeting:1")
 
 
 @pytest.fixture(scope="session")
 def large_image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     """Three layers of 20 MiB, large enough to be interrupted."""
     folder = tmp_path_factory.mktemp("large")
-    return _image(folder, images.random_layers(folder, [20 * MEBIBYTE] * 3, seed=60), "large:1")
-
-
-def _image(folder: Path, layers: list[Path], name: str) -> Image:
-    digest = images.oci_layout(folder / "layout", layers, command=COMMAND)
-    archive = images.docker_archive(folder / "archive.tar", layers, reference=name, command=COMMAND)
-    return Image(folder / "layout", digest, archive, name, tuple(layers))
+    return make_image(folder, images.random_layers(folder, [20 * MEBIBYTE] * 3, seed=60), "large:1")
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +57,15 @@ def dockerd() -> Iterator[Dockerd]:
 def containerd() -> Iterator[str]:
     with run_containerd() as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def guarded(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """One server with accounts for all clients, with something to pull."""
+    folder = tmp_path_factory.mktemp("guarded")
+    with run_guarded(folder) as running:
+        publish(running, image, folder)
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.clients import engines, exactness
-from tests.clients.conftest import COMMAND, Image
+from tests.clients.image import COMMAND, Image
 from tests.clients.programs import Program
 from tests.running import Running
 

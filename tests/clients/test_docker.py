@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from tests.clients import docker_clients, exactness
-from tests.clients.conftest import GREETING, Image
 from tests.clients.dockerd import Dockerd
+from tests.clients.image import GREETING, Image
 from tests.clients.programs import Program, program
 from tests.running import Running
 

@@ -9,8 +9,8 @@ import pytest
 
 from tests import components
 from tests.clients import docker_clients, exactness
-from tests.clients.conftest import Image
 from tests.clients.dockerd import Dockerd
+from tests.clients.image import Image
 from tests.clients.programs import Program, program
 from tests.running import Running, serving
 

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from tests.clients import docker_clients, exactness
-from tests.clients.conftest import Image
 from tests.clients.dockerd import Dockerd
+from tests.clients.image import Image
 from tests.clients.programs import program
 from tests.moving.command import pierhead
 from tests.running import Running, serving

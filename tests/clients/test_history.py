@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.cli.test_main import pierhead
-from tests.clients.conftest import Image
 from tests.clients.dockerd import Dockerd
+from tests.clients.image import Image
 from tests.clients.programs import program
 from tests.running import Running
 

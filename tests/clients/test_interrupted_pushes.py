@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from tests.clients import docker_clients, engines, exactness, requests
-from tests.clients.conftest import MEBIBYTE, Image
+from tests.clients.image import MEBIBYTE, Image
 from tests.clients.interruption import Wire, breaking
 from tests.clients.programs import program, said
 from tests.profiles import SOAK

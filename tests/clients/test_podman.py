@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.clients import engines, exactness
-from tests.clients.conftest import GREETING, Image
+from tests.clients.image import GREETING, Image
 from tests.clients.programs import Program
 from tests.running import Running
 

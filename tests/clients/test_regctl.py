@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.clients import exactness, requests
-from tests.clients.conftest import Image
+from tests.clients.image import Image
 from tests.clients.programs import Program, program
 from tests.running import Running
 

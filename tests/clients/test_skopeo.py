@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.clients import exactness
-from tests.clients.conftest import Image
+from tests.clients.image import Image
 from tests.clients.programs import Program, program
 from tests.running import Running
 

@@ -13,8 +13,8 @@ import pytest
 from tests import components
 from tests.clients import docker_clients, exactness
 from tests.clients.certificates import Certificate, certificate
-from tests.clients.conftest import Image
 from tests.clients.dockerd import Dockerd
+from tests.clients.image import Image
 from tests.clients.programs import program, said
 from tests.running import Running, serving
 

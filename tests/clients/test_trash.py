@@ -7,7 +7,7 @@ import pytest
 
 from tests.cli.test_main import pierhead
 from tests.clients import exactness
-from tests.clients.conftest import Image
+from tests.clients.image import Image
 from tests.clients.programs import program
 from tests.running import Running
 

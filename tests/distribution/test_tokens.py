@@ -151,6 +151,20 @@ def test_a_token_that_opens_too_little_is_told_so_and_a_false_one_too(server: Ru
         assert f'error="{error}"' in answer.headers["www-authenticate"]
 
 
+def test_a_challenge_names_no_source_of_a_mount_that_the_token_opens_already(server: Running) -> None:
+    bearer = token(server, "repository:team/app:pull", auth=ANN)
+
+    for source, scope in (
+        ("team/app", "repository:lone/app:pull,push"),
+        ("team/other", "repository:lone/app:pull,push repository:team/other:pull"),
+    ):
+        path = f"/v2/lone/app/blobs/uploads/?mount=sha256:{'0' * 64}&from={source}"
+        answer = ask(server, bearer, path, "POST")
+
+        refused(answer, 401, "UNAUTHORIZED")
+        assert f',scope="{scope}",error="insufficient_scope"' in answer.headers["www-authenticate"]
+
+
 def test_a_host_that_is_none_is_in_no_challenge(server: Running) -> None:
     for host in ('evil",scope="x', "a b", "", "evil/path"):
         with Socket(server) as raw:

@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.clients.conftest import Image
 from tests.clients.conftest import image as image  # noqa: PLC0414  a fixture
+from tests.clients.image import Image
 from tests.clients.programs import program
 from tests.distribution.wire import push_blob, sha256
 from tests.moving.damage import flip

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from tests.clients import exactness
-from tests.clients.conftest import Image
 from tests.clients.conftest import image as image  # noqa: PLC0414  a fixture
+from tests.clients.image import Image
 from tests.clients.programs import program
 from tests.distribution.logs import failures
 from tests.distribution.wire import image as manifest_of

@@ -6,6 +6,7 @@ One challenge only: some clients take the first that they know, others the last.
 from urllib.parse import urlsplit
 
 from pierhead.access import scopes
+from pierhead.access.bearer import BearerBounds
 from pierhead.access.proxy import HOST, Client
 from pierhead.distribution.call import Call
 from pierhead.errors import QueryInvalid, RepositoryNameInvalid, TokenInvalid, Unauthenticated
@@ -70,7 +71,18 @@ def _scope(call: Call) -> str:
         return ""
     wanted = scopes.written(matched.repository, _ACTIONS.get(matched.needs, ("delete",)))
     source = _mounted_from(call)
-    return f"{wanted} {scopes.written(source, ('pull',))}" if source else wanted
+    if source is None or _opens(call, source):
+        return wanted
+    return f"{wanted} {scopes.written(source, ('pull',))}"
+
+
+def _opens(call: Call, name: RepositoryName) -> bool:
+    """Whether a bearer token came that is for a repository: then that is not what is missing.
+
+    Podman and its kin ask for both sides of a mount by themselves, and complain of a challenge that names two.
+    """
+    narrowed = call.admitted.principal.narrowed if call.is_admitted else None
+    return isinstance(narrowed, BearerBounds) and name in narrowed.opened
 
 
 def _mounted_from(call: Call) -> RepositoryName | None:
