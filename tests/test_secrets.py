@@ -21,12 +21,9 @@ from tests.access.hashed import fast, write
 from tests.running import Running, serving
 from tests.web.person import Person
 
-LOCAL, CHANGED, FILE, WRONG = (
-    "local-Tr0ub4dor-here",
-    "next-Tr0ub4dor-there",
-    "file-Tr0ub4dor-too",
-    "wrong-Tr0ub4dor-guess",
-)
+LOCAL, CHANGED = "local-Tr0ub4dor here", "next-Tr0ub4dor there"
+FILE, WRONG = "file-Tr0ub4dor too", "wrong-Tr0ub4dor guess"
+NAMES = ("alice", "carol", "nobody")
 SCOPE = "repository:team/app:pull,push"
 
 
@@ -121,9 +118,11 @@ def _by_pages(running: Running, told: Told) -> None:
         assert person.signed_in
         _keep_cookies(told, person, "cookie")
         person.send("/account/password", current=LOCAL, password=CHANGED, again=CHANGED)
-        told.secrets |= {
-            f"next cookie {name}": value for name, value in person.client.cookies.items() if len(value) > 20
-        }
+        _keep_cookies(told, person, "next cookie")
+
+
+def _keep_cookies(told: Told, person: Person, kind: str) -> None:
+    told.secrets |= {f"{kind} {name}": value for name, value in person.client.cookies.items() if len(value) > 20}
 
 
 def _processes(running: Running) -> bytes:
