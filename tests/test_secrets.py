@@ -121,9 +121,11 @@ def _by_pages(running: Running, told: Told) -> None:
         assert person.signed_in
         _keep_cookies(told, person, "cookie")
         person.send("/account/password", current=LOCAL, password=CHANGED, again=CHANGED)
-        told.secrets |= {
-            f"next cookie {name}": value for name, value in person.client.cookies.items() if len(value) > 20
-        }
+        _keep_cookies(told, person, "next cookie")
+
+
+def _keep_cookies(told: Told, person: Person, kind: str) -> None:
+    told.secrets |= {f"{kind} {name}": value for name, value in person.client.cookies.items() if len(value) > 20}
 
 
 def _processes(running: Running) -> bytes:
