@@ -14,9 +14,9 @@ OPERATOR = By(Actor("operator", credential="local"), ALL)
 PASSWORD = "a longer sentence"
 
 
-def by(*verbs: Verb, name: str = "ann", id: int | None = None) -> By:  # noqa: A002  as the field is called
+def by(*verbs: Verb, id: int | None = None, token: int | None = None) -> By:  # noqa: A002  as the field is called
     """Somebody who holds these where he acts, and nothing else."""
-    return By(Actor(name, id=id), frozenset(verbs))
+    return By(Actor("ann", id=id, credential_id=token), frozenset(verbs))
 
 
 class Changing(Accounts):

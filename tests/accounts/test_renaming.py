@@ -219,6 +219,8 @@ async def test_a_name_that_leads_elsewhere_is_refused(app: Pushing, accounts: Ch
 
     with pytest.raises(AlreadyThere, match="leads to team/moved"):
         await rename(accounts, "team/other", "team/app")
+    with pytest.raises(RepositoryUnknown, match="it is called team/moved now"):
+        await rename(accounts, "team/app", "team/new")
     await rename(accounts, "team/moved", "team/app")
     assert [one.name for one in await accounts.projects.renaming.aliases(size=9)] == ["team/moved"]
 

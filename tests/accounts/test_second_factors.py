@@ -6,9 +6,10 @@ import time
 import pyotp
 import pytest
 
-from pierhead.errors import AlreadyThere, PrincipalUnknown, Unauthenticated
+from pierhead.errors import AlreadyThere, GivesTooMuch, PrincipalUnknown, Unauthenticated
 from pierhead.metadata.database import Database
-from tests.accounts.changing import OPERATOR, Changing
+from pierhead.verbs import Verb
+from tests.accounts.changing import OPERATOR, Changing, by
 
 pytestmark = pytest.mark.anyio
 
@@ -135,3 +136,14 @@ async def test_no_secret_is_in_the_audit_trail(accounts: Changing) -> None:
 
     assert "user.second-factor-added" in told
     assert not [one for one in (secret, *codes) if one in told]
+
+
+async def test_nobody_else_gets_codes_for_one_who_holds_more(accounts: Changing) -> None:
+    await accounts.user("root", admin=True)
+    begun = await accounts.second_factors.begin("root")
+
+    with pytest.raises(GivesTooMuch):
+        await accounts.second_factors.prove("root", code(begun.secret), by=by(Verb.WRITE_USERS))
+    await accounts.second_factors.prove("root", code(begun.secret), by=OPERATOR)
+    with pytest.raises(GivesTooMuch):
+        await accounts.second_factors.renew_codes("root", by=by(Verb.WRITE_USERS))

@@ -270,3 +270,13 @@ async def test_nobody_makes_a_token_of_one_who_holds_more(accounts: Changing) ->
     with pytest.raises(GivesTooMuch):
         await accounts.tokens.revoke(made.token.id, by=helper)
     assert (await accounts.tokens.create("root", Asked("own"), by=by(id=root))).text
+
+
+async def test_a_token_makes_none_that_may_more_and_changes_no_password(accounts: Changing) -> None:
+    root = await accounts.user("root", admin=True)
+    narrow = by(Verb.PULL, id=root, token=1)
+
+    with pytest.raises(GivesTooMuch):
+        await accounts.tokens.create("root", Asked("wider"), by=narrow)
+    with pytest.raises(GivesTooMuch):
+        await accounts.users.set_password("root", "quite another one", by=narrow)

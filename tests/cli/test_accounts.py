@@ -1,4 +1,4 @@
-"""`pierhead user`, `team`, `robot`, `token`, `role`, `grant`, `project` and `repository`, before and beside a server."""
+"""`pierhead user`, `team`, `robot`, `token`, `role`, `grant`, `project`, `repository`: before and beside a server."""
 
 import json
 import os
@@ -71,7 +71,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @pytest.mark.anyio
 async def test_an_account_that_was_made_first_closes_the_registry(place: Place) -> None:
-    assert httpx.get(f"{place.running.url}/v2/", timeout=30).status_code == 401
+    assert place.status("", "") == 401
     assert place.status("root", "another sentence") == 401
     assert place.status("root", PASSWORD) == 200
     assert await place.push("root", PASSWORD, "first/app") == 201

@@ -23,5 +23,5 @@ class By:
             raise GivesTooMuch(", ".join(lacking))
 
     def is_(self, principal_id: int) -> bool:
-        """Whether it is about himself."""
-        return self.actor.id == principal_id
+        """Whether it is about himself. Not for who came with a token: it may be narrower than its owner."""
+        return self.actor.id == principal_id and self.actor.credential_id is None

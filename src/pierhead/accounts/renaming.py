@@ -83,7 +83,7 @@ class Renaming:
             await tx.lock(*taken)
             repository_id = await repositories.identify(tx, before)
             if repository_id is None:
-                raise RepositoryUnknown(before)
+                raise RepositoryUnknown(await _told(tx, "repository", before))
             source = await repositories.identify_project(tx, before.project)
             target = await repositories.identify_project(tx, after.project)
             if source is None or target is None:
@@ -136,8 +136,14 @@ class Renaming:
 async def _repositories(tx: Transaction, name: str) -> list[RepositoryName]:
     project_id = await repositories.identify_project(tx, name)
     if project_id is None:
-        raise ProjectUnknown(name)
+        raise ProjectUnknown(await _told(tx, "project", name))
     return await projects.repositories(tx, project_id, limit=REPOSITORIES_MOST + 1)
+
+
+async def _told(tx: Transaction, kind: Literal["project", "repository"], name: str) -> str:
+    """A name that is not there, with what it leads to."""
+    alias = await aliases.find(tx, kind, name)
+    return name if alias is None else f"{name}; it is called {alias.target} now"
 
 
 async def _free(tx: Transaction, kind: Literal["project", "repository"], name: str, target_id: int) -> None:

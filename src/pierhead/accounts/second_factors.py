@@ -14,6 +14,7 @@ from hmac import compare_digest
 
 from pierhead.accounts import finding
 from pierhead.accounts.by import By
+from pierhead.accounts.holding import require_no_less
 from pierhead.errors import AlreadyThere, PrincipalUnknown, Unauthenticated
 from pierhead.metadata import clock
 from pierhead.metadata import second_factors as rows
@@ -60,12 +61,13 @@ class SecondFactors:
     async def prove(self, name: str, code: str, *, by: By) -> list[str]:
         """From now on it counts. Returns codes for whoever loses it, which are shown once and never again.
 
-        Raises Unauthenticated for a wrong code, AlreadyThere, PrincipalUnknown.
+        Raises Unauthenticated for a wrong code, AlreadyThere, PrincipalUnknown, GivesTooMuch.
         """
         codes = [_draw() for _ in range(_CODES)]
 
         async def prove(tx: Transaction) -> None:
             user = await finding.find(tx, name, "user")
+            await require_no_less(tx, user, by)
             factor = await rows.find(tx, user.id)
             if factor is None:
                 raise PrincipalUnknown(f"{name} has not begun to add a second factor")
@@ -98,11 +100,12 @@ class SecondFactors:
         await self._database.write(check)
 
     async def renew_codes(self, name: str, *, by: By) -> list[str]:
-        """New codes in place of the ones before. Raises PrincipalUnknown."""
+        """New codes in place of the ones before. Raises PrincipalUnknown, GivesTooMuch."""
         codes = [_draw() for _ in range(_CODES)]
 
         async def renew(tx: Transaction) -> None:
             user = await finding.find(tx, name, "user")
+            await require_no_less(tx, user, by)
             if not user.has_second_factor:
                 raise PrincipalUnknown(f"{name} has no second factor")
             await rows.put_codes(tx, user.id, map(_hashed, codes))
