@@ -104,7 +104,8 @@ class Access:
         # Whether nobody at all is let in while there are no accounts.
         self.needs_setup = access.setup and not access.allow_anonymous
         self._has_sources = has_sources(settings)
-        file = AccountsFile(access.htpasswd) if access.htpasswd else None
+        self._file = file = AccountsFile(access.htpasswd) if access.htpasswd else None
+        self._accounts = file.current() if file else None  # by which what is remembered was verified
         self.users = Users(database, settings.projects)
         self.passwords = Passwords(
             database, self.users, file, directories=directories, settings=access, observe=observe
@@ -170,7 +171,8 @@ class Access:
 
     def _look_at_the_file(self) -> None:
         """What was verified by an earlier state of the htpasswd file counts no more."""
-        if self.passwords.changed():
+        if self._file is not None and self._file.current() is not self._accounts:
+            self._accounts = self._file.current()
             self._verified.clear()
             self.decisions.forget()
 

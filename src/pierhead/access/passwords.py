@@ -60,7 +60,7 @@ class Passwords:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def changed(self) -> bool:
-        """Whether the file has changed, so that what was verified by it counts no more. Hot: looks once a second."""
+        """Whether the file has changed since this was asked last. Hot: looks once a second."""
         if self._file is None or self._file.current() is self._accounts:
             return False
         self._accounts = self._file.current()
@@ -77,6 +77,7 @@ class Passwords:
         if len(password) > LONGEST_PASSWORD:
             raise Unauthenticated("the password is too long")
         self._backoff.require(name, address)
+        self.changed()
         while True:
             accounts = self._accounts
             try:
