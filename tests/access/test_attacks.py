@@ -10,6 +10,7 @@ import pytest
 from pierhead.access import rights as rights_module
 from pierhead.access.authenticator import Access
 from pierhead.access.bearer import Bearers
+from pierhead.access.htpasswd import Account
 from pierhead.access.issuing import Issuer
 from pierhead.access.loopback import Headers
 from pierhead.access.principal import Principal
@@ -17,7 +18,7 @@ from pierhead.access.rights import Rights
 from pierhead.access.scopes import parse
 from pierhead.accounts.refresh_tokens import RefreshTokens
 from pierhead.accounts.signing_keys import SigningKeys
-from pierhead.errors import Unauthenticated
+from pierhead.errors import TooManyRequests, Unauthenticated
 from pierhead.metadata.database import Database
 from pierhead.metadata.sqlite.database import SqliteDatabase
 from pierhead.models import Place, RepositoryName
@@ -145,6 +146,28 @@ async def test_a_bearer_token_goes_no_further_than_the_places_of_its_token_when_
 
         assert not (await access.admit(basic("ann", narrow), LOCAL, asked)).verbs
         assert not (await access.admit(bearer(token), LOCAL, asked)).verbs
+
+
+async def test_guesses_at_once_are_as_few_as_one_after_another(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[bytes] = []
+    accepts = Account.accepts
+    monkeypatch.setattr(Account, "accepts", lambda self, password: hashed.append(password) or accepts(self, password))
+    file = write(tmp_path / "accounts", fast("ann", "secret"))
+    with access_to(database, htpasswd=file) as access:
+        guesses = (access.admit(basic("ann", f"guess {number}"), LOCAL, APP) for number in range(60))
+        answers = await asyncio.gather(*guesses, return_exceptions=True)
+
+    assert len(hashed) == AccessSettings().wrong_passwords
+    assert {type(answer) for answer in answers} == {Unauthenticated, TooManyRequests}
+
+
+@pytest.mark.parametrize("name", ["ann\0", "ann\r\n", "a" * 4000, ""])
+async def test_a_name_that_no_database_takes_is_refused_like_any_other(either: Database, name: str) -> None:
+    await People(either).run("UPDATE access_epoch SET closed = 1")
+    with access_to(either) as access, pytest.raises(Unauthenticated, match="wrong name or password"):
+        await access.admit(basic(name, "guess"), LOCAL, APP)
 
 
 def test_names_that_strangers_think_of_fill_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from pierhead.access.sources import PasswordSource
 from pierhead.access.tokens import Tokens
 from pierhead.access.users import Users
 from pierhead.access.verified import Verified
+from pierhead.addresses import countable
 from pierhead.errors import Unauthenticated
 from pierhead.metadata import rights as rows
 from pierhead.metadata.database import Database
@@ -155,7 +156,7 @@ class Access:
         self._look_at_the_file()
         principal, fresh = await self._who(headers, address, by_proxy=by_proxy)
         if principal.credential == "none":
-            self._of_addresses.take(address)
+            self._of_addresses.take(countable(address))
         else:
             self._of_accounts.take(principal.name)
         return await self.standing(principal, asked, fresh=fresh)
