@@ -1,7 +1,8 @@
 """Where requests of the registry may go: the addresses of servers as text, and which of the network's are public."""
 
 import re
-from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 Address = IPv4Address | IPv6Address
 
@@ -17,6 +18,8 @@ _GLOBAL_IPV6 = IPv6Network("2000::/3")
 _TUNNELS = (IPv6Network("2001::/32"), IPv6Network("2002::/16"))
 _NAT64 = IPv6Network("64:ff9b::/96")
 _PORT_MAX = 65535
+# What one customer is given of IPv6 at least (RFC 6177): to count its addresses one by one counts nothing.
+_ONE_CUSTOMER = 64
 
 
 def is_usable(url: str) -> bool:
@@ -36,3 +39,15 @@ def is_public(address: Address) -> bool:
     if address in _NAT64:
         return is_public(IPv4Address(int(address) & 0xFFFFFFFF))
     return address in _GLOBAL_IPV6 and address.is_global and not any(address in tunnel for tunnel in _TUNNELS)
+
+
+@lru_cache(maxsize=4096)
+def countable(address: str) -> str:
+    """By what a client is counted that has an address: that of IPv4, of IPv6 its network, else what was given."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv4Address) or parsed.ipv4_mapped:
+        return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+    return str(IPv6Network((int(parsed), _ONE_CUSTOMER), strict=False))

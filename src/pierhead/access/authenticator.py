@@ -21,6 +21,7 @@ from pierhead.access.sources import PasswordSource
 from pierhead.access.tokens import Tokens
 from pierhead.access.users import Users
 from pierhead.access.verified import Verified
+from pierhead.addresses import countable
 from pierhead.errors import Unauthenticated
 from pierhead.metadata import rights as rows
 from pierhead.metadata.database import Database
@@ -104,7 +105,8 @@ class Access:
         # Whether nobody at all is let in while there are no accounts.
         self.needs_setup = access.setup and not access.allow_anonymous
         self._has_sources = has_sources(settings)
-        file = AccountsFile(access.htpasswd) if access.htpasswd else None
+        self._file = file = AccountsFile(access.htpasswd) if access.htpasswd else None
+        self._accounts = file.current() if file else None  # by which what is remembered was verified
         self.users = Users(database, settings.projects)
         self.passwords = Passwords(
             database, self.users, file, directories=directories, settings=access, observe=observe
@@ -154,7 +156,7 @@ class Access:
         self._look_at_the_file()
         principal, fresh = await self._who(headers, address, by_proxy=by_proxy)
         if principal.credential == "none":
-            self._of_addresses.take(address)
+            self._of_addresses.take(countable(address))
         else:
             self._of_accounts.take(principal.name)
         return await self.standing(principal, asked, fresh=fresh)
@@ -170,7 +172,8 @@ class Access:
 
     def _look_at_the_file(self) -> None:
         """What was verified by an earlier state of the htpasswd file counts no more."""
-        if self.passwords.changed():
+        if self._file is not None and self._file.current() is not self._accounts:
+            self._accounts = self._file.current()
             self._verified.clear()
             self.decisions.forget()
 

@@ -3,11 +3,18 @@
 Counted by name and address together, by name, and by address; each with a patience of its own, so that nobody is kept
 out for long by guesses that others make. Only passwords are counted and held back: tokens and sessions are too long to
 be guessed, and go on.
+
+A name counts as a directory may read it, whatever its case; an address of IPv6 by its network. What is being checked
+just now counts too: guesses that are sent at once are no more than guesses sent one after another.
 """
 
 import time
+import unicodedata
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from pierhead.addresses import countable
 from pierhead.errors import TooManyRequests
 
 _FORGOTTEN_SECONDS = 3600.0
@@ -23,6 +30,7 @@ class Backoff:
         self._longest = longest
         # (name, address) -> how many, and when the last one was
         self._wrong: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
+        self._trying: dict[tuple[str, str], int] = {}
 
     def require(self, name: str, address: str) -> None:
         """Raises TooManyRequests while somebody has to wait."""
@@ -31,6 +39,22 @@ class Backoff:
         wait = max(waits, default=0.0)
         if wait > 0:
             raise TooManyRequests("too many wrong passwords", retry_after=int(wait) + 1)
+
+    @contextmanager
+    def trying(self, name: str, address: str) -> Iterator[None]:
+        """While a password is checked. Raises TooManyRequests where as many are being checked as may be wrong."""
+        keys = self._keys(name, address)
+        if any(self._trying.get(key, 0) >= max(limit - self._count(key), 1) for key, limit in keys):
+            raise TooManyRequests("too many passwords are being checked", retry_after=1)
+        for key, _ in keys:
+            self._trying[key] = self._trying.get(key, 0) + 1
+        try:
+            yield
+        finally:
+            for key, _ in keys:
+                self._trying[key] -= 1
+                if not self._trying[key]:
+                    del self._trying[key]
 
     def wrong(self, name: str, address: str) -> None:
         now = time.monotonic()
@@ -43,11 +67,12 @@ class Backoff:
 
     def right(self, name: str, address: str) -> None:
         """Whoever knows the password is not who guessed. What was guessed at other names counts on."""
-        self._wrong.pop((name, address), None)
+        self._wrong.pop((_spelled(name), countable(address)), None)
 
     def _keys(self, name: str, address: str) -> tuple[tuple[tuple[str, str], int], ...]:
         if not self._failures:
             return ()
+        name, address = _spelled(name), countable(address)
         return (
             ((name, address), self._failures),
             ((name, ""), self._failures * _BY_NAME),
@@ -55,7 +80,16 @@ class Backoff:
         )
 
     def _wait(self, key: tuple[str, str], limit: int, now: float) -> float:
-        count, last = self._wrong.get(key, (0, 0.0))
-        if count < limit or now - last > _FORGOTTEN_SECONDS:
+        count, last = self._count(key), self._wrong.get(key, (0, now))[1]
+        if count < limit:
             return 0.0
         return last + min(2.0 ** min(count - limit, 20), self._longest) - now
+
+    def _count(self, key: tuple[str, str]) -> int:
+        """How many were wrong within the last hour."""
+        count, last = self._wrong.get(key, (0, 0.0))
+        return 0 if time.monotonic() - last > _FORGOTTEN_SECONDS else count
+
+
+def _spelled(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).strip().casefold()

@@ -13,11 +13,12 @@ from typing import Self
 from pierhead.access.htpasswd import AccountsFile
 from pierhead.access.principal import Principal
 from pierhead.access.rights import Grant, Rights, verbs_of
+from pierhead.access.tokens import bounds_of
 from pierhead.errors import Busy, MetadataUnavailable, Unauthenticated
 from pierhead.issuer_settings import OidcSettings
 from pierhead.metadata import rights as rows
 from pierhead.metadata.database import Database, Transaction
-from pierhead.metadata.rights import Epoch, Granted, Holder
+from pierhead.metadata.rights import Epoch, Granted, Holder, Ticket
 from pierhead.models import Place, RepositoryName
 from pierhead.patterns import Pattern
 from pierhead.settings import Settings
@@ -93,6 +94,7 @@ class Decisions:
         self._stale_seconds = stale_seconds
         self._last: tuple[Epoch, float] | None = None  # and when it was read
         self._number = 0
+        self._forgotten = 0  # how often what was remembered was let go of
         self._rights: dict[tuple[int | None, int | None, int | None, str | None], Rights] = {}
         self._places: dict[RepositoryName, Place] = {}
         self._open = Rights(everything=True)
@@ -113,6 +115,7 @@ class Decisions:
         return epoch
 
     def forget(self) -> None:
+        self._forgotten += 1
         self._rights.clear()
         self._places.clear()
 
@@ -123,9 +126,9 @@ class Decisions:
         key = (principal.id, principal.token, principal.version, principal.rule)
         found = self._rights.get(key)
         if found is None:
-            number = self._number
+            forgotten = self._forgotten
             found = await self._read(principal)
-            if number == self._number:  # else it may be of before
+            if forgotten == self._forgotten:  # else it may be of before
                 if len(self._rights) >= _REMEMBERED:
                     self._rights.clear()
                 self._rights[key] = found
@@ -137,9 +140,9 @@ class Decisions:
         """After `epoch`. What a name leads to."""
         found = self._places.get(name)
         if found is None:
-            number = self._number
+            forgotten = self._forgotten
             found = await self._database.read(lambda tx: rows.place(tx, name))
-            if number == self._number:
+            if forgotten == self._forgotten:
                 if len(self._places) >= _REMEMBERED:
                     self._places.clear()
                 self._places[name] = found
@@ -161,11 +164,16 @@ class Decisions:
         version = self._version(holder)
         if principal.version is not None and principal.version != version:
             raise Unauthenticated("the password was changed")
-        until = await _until(tx, principal)
+        ticket = await _ticket(tx, principal)
         grants = [_counted(found) for found in await self._granted(tx, holder)]
         if holder.kind == "user":
             grants += self.given.to(holder.name, holder.source, holder.groups)
-        return Rights(tuple(grants), pulls_everything=self.given.anonymous_pulls, until=until)
+        return Rights(
+            tuple(grants),
+            pulls_everything=self.given.anonymous_pulls,
+            until=ticket.expires_at if ticket else None,
+            bounds=bounds_of(ticket) if ticket else None,
+        )
 
     async def _by_rules(self, tx: Transaction, names: list[str]) -> list[Grant]:
         """What workflows have by the rules that let them in, as far as these are in the settings still."""
@@ -209,14 +217,14 @@ async def _ruled(tx: Transaction, role: str, scope: str, through: str) -> Grant 
     return Grant(role, verbs, through, place.project_id, Pattern.parse(pattern) if pattern else None)
 
 
-async def _until(tx: Transaction, principal: Principal) -> int | None:
-    """When the token ends that was signed in with. Raises Unauthenticated where it was revoked."""
+async def _ticket(tx: Transaction, principal: Principal) -> Ticket | None:
+    """The token that was signed in with. Raises Unauthenticated where it was revoked."""
     if principal.token is None:
         return None
     ticket = await rows.ticket(tx, principal.token)
     if ticket is None or ticket.revoked_at is not None:
         raise Unauthenticated("this token was revoked")
-    return ticket.expires_at
+    return ticket
 
 
 def _counted(granted: Granted) -> Grant:

@@ -26,6 +26,7 @@ from pierhead.metadata.sign_ins import User
 from pierhead.settings import AccessSettings
 
 LONGEST_PASSWORD = 4096  # bytes
+LONGEST_NAME = 256  # characters
 _CHECKS_MAX = 1000
 # Checked, in vain, for a name that nobody knows, so that its refusal takes as long as another's.
 _DECOY = "$argon2id$v=19$m=65536,t=3,p=4$cGllcmhlYWQtZGVjb3ktMQ$Ce8cZpIbbmWdEhQ4qF5j9sLJYw1GZ9zNkMEjXQ3JqLA"
@@ -60,7 +61,7 @@ class Passwords:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def changed(self) -> bool:
-        """Whether the file has changed, so that what was verified by it counts no more. Hot: looks once a second."""
+        """Whether the file has changed since this was asked last. Hot: looks once a second."""
         if self._file is None or self._file.current() is self._accounts:
             return False
         self._accounts = self._file.current()
@@ -76,16 +77,19 @@ class Passwords:
         """
         if len(password) > LONGEST_PASSWORD:
             raise Unauthenticated("the password is too long")
+        # No source has such a name, not every database takes it, and a name that is counted takes room.
+        if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
+            raise Unauthenticated("wrong name or password")
         self._backoff.require(name, address)
+        self.changed()
         while True:
             accounts = self._accounts
             try:
-                principal = await asyncio.shield(self._shared(mac, name, password))
+                principal = await asyncio.shield(self._shared(mac, name, password, address))
             except Unauthenticated:
                 if self._changed_since(accounts):
                     continue
                 self._observe(False)
-                self._backoff.wrong(name, address)
                 raise
             # The file may have changed meanwhile: what was checked is then of no worth.
             if principal.source == "htpasswd" and self._changed_since(accounts):
@@ -98,13 +102,13 @@ class Passwords:
         self.changed()
         return accounts is not self._accounts
 
-    def _shared(self, mac: bytes, name: str, password: bytes) -> "asyncio.Task[Principal]":
+    def _shared(self, mac: bytes, name: str, password: bytes, address: str) -> "asyncio.Task[Principal]":
         running = self._checks.get(mac)
         if running is not None:
             return running
         if len(self._checks) >= _CHECKS_MAX:
             raise TooManyRequests("too many passwords are being checked")
-        check = asyncio.ensure_future(self._verify(name, password))
+        check = asyncio.ensure_future(self._try(name, password, address))
         self._checks[mac] = check
         check.add_done_callback(partial(self._done, mac))
         return check
@@ -114,6 +118,16 @@ class Passwords:
             del self._checks[mac]
         if not check.cancelled():
             check.exception()  # retrieved, so that nobody complains where every waiter has left
+
+    async def _try(self, name: str, password: bytes, address: str) -> Principal:
+        accounts = self._accounts
+        with self._backoff.trying(name, address):
+            try:
+                return await self._verify(name, password)
+            except Unauthenticated:
+                if not self._changed_since(accounts):
+                    self._backoff.wrong(name, address)
+                raise
 
     async def _verify(self, name: str, password: bytes) -> Principal:
         user = await self._database.read(lambda tx: sign_ins.find(tx, name))

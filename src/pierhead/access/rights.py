@@ -11,6 +11,8 @@ _IN_THE_SYSTEM: Verbs = frozenset(verb for verb in Verb if verb.system)
 _PUBLIC: Verbs = frozenset({Verb.PULL})
 # What whoever pushes to a project that is not there yet may do in it: it becomes his.
 _FOUNDING: Verbs = frozenset({Verb.PULL, Verb.PUSH, Verb.MOVE_TAG})
+# So many places are remembered for each principal: whoever asks chooses their names.
+_PLACES = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +46,19 @@ class Rights:
     everything: bool = False  # the open mode
     pulls_everything: bool = False  # --allow-anonymous beside accounts
     until: int | None = None  # microseconds since 1970: when its credential ends
+    bounds: "TokenBounds | None" = None  # of the token that it signed in with, also where a bearer token came of it
     _held: dict[Place, Verbs] = field(default_factory=dict, compare=False, repr=False)
 
     def held(self, place: Place) -> Verbs:
         """At a place. Remembered: a client asks for the same few places many times."""
         found = self._held.get(place)
         if found is None:
-            found = self._held[place] = self._decide(place)
+            found = self._decide(place)
+            if self.bounds is not None:
+                found &= self.bounds.at(place.name, place)
+            if len(self._held) >= _PLACES:
+                self._held.clear()
+            self._held[place] = found
         return found
 
     def _decide(self, place: Place) -> Verbs:

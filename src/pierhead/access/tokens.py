@@ -49,7 +49,9 @@ class Tokens:
         if ticket.expires_at is not None and ticket.expires_at < time.time() * 1e6:
             raise Unauthenticated("this token has expired")
         await self._note(told.id, address)
-        return Principal(holder.name, "token", holder.id, token=told.id, source=holder.source, narrowed=_bounds(ticket))
+        return Principal(
+            holder.name, "token", holder.id, token=told.id, source=holder.source, narrowed=bounds_of(ticket)
+        )
 
     async def _note(self, token_id: int, address: str) -> None:
         key, now = (token_id, address), time.monotonic()
@@ -71,7 +73,8 @@ async def _find(tx: Transaction, token_id: int) -> tuple[Ticket, Holder] | None:
     return (ticket, holder) if ticket and holder else None
 
 
-def _bounds(ticket: Ticket) -> TokenBounds | None:
+def bounds_of(ticket: Ticket) -> TokenBounds | None:
+    """What a token takes away of what its owner holds."""
     if ticket.verbs is None and ticket.places is None:
         return None
     verbs = None if ticket.verbs is None else known(ticket.verbs)

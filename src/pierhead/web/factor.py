@@ -33,7 +33,7 @@ async def enter(visit: Visit) -> Response:
         return answers.redirect(visit, "/sign-in")
     principal, to = told
     try:
-        visit.parts.attempts.take(visit.address)
+        visit.attempt()
         await visit.parts.access.of_session(principal)
         await check(visit, principal, visit.form.get("code", ""))
     except Unauthenticated:
@@ -52,11 +52,12 @@ async def check(visit: Visit, principal: Principal, code: str) -> None:
     """Raises Unauthenticated, and TooManyRequests after some wrong ones: six digits can be guessed."""
     backoff, who = visit.parts.wrong_codes, f"{principal.id}"
     backoff.require(who, visit.address)
-    try:
-        await visit.parts.second_factors.check(principal.id or 0, code.strip()[:_CODE_MAX])
-    except Unauthenticated:
-        backoff.wrong(who, visit.address)
-        raise
+    with backoff.trying(who, visit.address):
+        try:
+            await visit.parts.second_factors.check(principal.id or 0, code.strip()[:_CODE_MAX])
+        except Unauthenticated:
+            backoff.wrong(who, visit.address)
+            raise
     backoff.right(who, visit.address)
 
 

@@ -22,7 +22,7 @@ def _provider(visit: Visit) -> Provider:
 
 async def begin(visit: Visit) -> Response:
     provider = _provider(visit)
-    visit.parts.attempts.take(visit.address)
+    visit.attempt()
     to = visit.local(visit.request.query_params.get("to", ""))
     try:
         back = redirect_uri(provider.settings.name, visit.parts.public_url or None, visit.host)

@@ -24,7 +24,7 @@ async def show(visit: Visit) -> Response:
 
 async def make(visit: Visit) -> Response:
     parts, form = visit.parts, visit.form
-    parts.attempts.take(visit.address)
+    visit.attempt()
     token, name = form.get("token", ""), form.get("name", "").strip()
     if not await _is_good(visit, token):
         return await _over(visit)

@@ -49,7 +49,7 @@ async def enter(visit: Visit) -> Response:
 
 async def _check(visit: Visit, name: str, password: str) -> Principal:
     """Raises Unauthenticated, TooManyRequests, Unavailable."""
-    visit.parts.attempts.take(visit.address)
+    visit.attempt()
     if not name or not password or len(name) > _NAME_MAX:
         raise Unauthenticated("wrong name or password")
     access = visit.parts.access

@@ -19,6 +19,7 @@ from pierhead.access.principal import Principal
 from pierhead.access.proxy import HOST
 from pierhead.access.sessions import How, Session
 from pierhead.accounts.by import By
+from pierhead.addresses import countable
 from pierhead.errors import BadRequest, FormRefused, PasswordRefused, Unauthenticated
 from pierhead.models import Actor
 from pierhead.observability.requests import RequestRecord
@@ -121,6 +122,10 @@ class Visit:
         self.record.principal = principal.name
         self.session = await self.parts.sessions.find(value, self.address)
         self.parts.audit.signed_in(self.actor, way=how)
+
+    def attempt(self) -> None:
+        """Somebody tries to come in. Raises TooManyRequests after many others from the same place."""
+        self.parts.attempts.take(countable(self.address))
 
     def refuse(self, name: str, why: str) -> None:
         """Tells the audit trail, by the name that somebody gave."""

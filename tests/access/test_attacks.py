@@ -1,0 +1,179 @@
+"""What somebody may try who wants more than is his, or wants others to have less."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from pierhead.access import rights as rights_module
+from pierhead.access.authenticator import Access
+from pierhead.access.bearer import Bearers
+from pierhead.access.htpasswd import Account
+from pierhead.access.issuing import Issuer
+from pierhead.access.loopback import Headers
+from pierhead.access.principal import Principal
+from pierhead.access.rights import Rights
+from pierhead.access.scopes import parse
+from pierhead.accounts.refresh_tokens import RefreshTokens
+from pierhead.accounts.signing_keys import SigningKeys
+from pierhead.errors import TooManyRequests, Unauthenticated
+from pierhead.metadata.database import Database
+from pierhead.metadata.sqlite.database import SqliteDatabase
+from pierhead.models import Place, RepositoryName
+from pierhead.settings import AccessSettings, Settings
+from tests.access.hashed import fast, write
+from tests.access.people import People
+
+pytestmark = pytest.mark.anyio
+
+LOCAL = "127.0.0.1"
+APP = RepositoryName("team/app")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    async with SqliteDatabase(tmp_path / "rows.db") as database:
+        yield database
+
+
+def basic(name: str, password: str) -> Headers:
+    return [(b"authorization", b"Basic " + base64.b64encode(f"{name}:{password}".encode()))]
+
+
+def bearer(token: str) -> Headers:
+    return [(b"authorization", b"Bearer " + token.encode())]
+
+
+def access_to(database: Database, **settings: object) -> Access:
+    return Access(database, Settings(access=AccessSettings.model_validate(settings)))
+
+
+async def minted(access: Access, database: Database, principal: Principal, scope: str) -> str:
+    """A bearer token, as /token gives it."""
+    settings = Settings().tokens
+    access.bearer = bearers = Bearers(SigningKeys(database, days=settings.key_days), settings)
+    refresh = RefreshTokens(database, days=1, most=1)
+    issuer = Issuer(access, bearers, refresh, settings)
+    issued = await issuer.issue(principal, parse([scope], hosts=frozenset(), most=10))
+    return issued.minted.token
+
+
+async def test_who_leaves_the_file_is_out_also_where_a_check_of_a_password_saw_it_first(
+    database: Database, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "accounts", fast("ann", "secret"), fast("bob", "secret"))
+    with access_to(database, htpasswd=file) as access:
+        await access.admit(basic("ann", "secret"), LOCAL, APP)
+        write(file, fast("bob", "secret"))
+        await asyncio.sleep(1.1)  # the file is looked at once a second
+        with pytest.raises(Unauthenticated):
+            await access.passwords.check(b"any", "bob", b"guess", LOCAL)
+
+        with pytest.raises(Unauthenticated):
+            await access.admit(basic("ann", "secret"), LOCAL, APP)
+
+
+async def test_rights_that_were_read_before_the_file_changed_are_not_remembered(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path / "accounts", fast("ann", "secret"))
+    with access_to(database, htpasswd=file) as access:
+        who = (await access.admit(basic("ann", "secret"), LOCAL, APP)).principal
+        read = access.decisions._read
+
+        async def slow(principal: Principal) -> Rights:
+            found = await read(principal)
+            access.decisions.forget()  # as another request does that sees the file change
+            return found
+
+        access.decisions.forget()
+        monkeypatch.setattr(access.decisions, "_read", slow)
+        await access.decisions.rights(who)
+
+        assert not access.decisions._rights
+
+
+@pytest.mark.parametrize(
+    ("verbs", "scope"),
+    [(("push",), "push"), (("tag.delete",), "delete"), (("pull",), "pull")],
+)
+async def test_a_bearer_token_gives_no_more_than_the_narrow_token_that_it_was_made_with(
+    database: Database, verbs: tuple[str, ...], scope: str
+) -> None:
+    people = People(database)
+    team = await people.project("team")
+    await people.repository("team/app")
+    ann = await people.user("ann")
+    await people.grant(ann, "maintainer", team)
+    narrow = await people.token(ann, verbs=verbs)
+    await people.run("UPDATE access_epoch SET closed = 1")
+    with access_to(database) as access:
+        admitted = await access.admit(basic("ann", narrow), LOCAL, APP)
+        token = await minted(access, database, admitted.principal, f"repository:team/app:{scope}")
+        again = await access.admit(bearer(token), LOCAL, APP)
+
+    assert set(map(str, again.verbs)) == set(verbs) == set(map(str, admitted.verbs))
+
+
+async def test_a_bearer_token_goes_no_further_than_the_places_of_its_token_when_names_change(
+    database: Database,
+) -> None:
+    people = People(database)
+    team = await people.project("team")
+    app = await people.repository("team/web/app")
+    ann = await people.user("ann")
+    await people.grant(ann, "maintainer", team)
+    narrow = await people.token(ann, places=((team, "web/**"),))
+    await people.run("UPDATE access_epoch SET closed = 1")
+    asked = RepositoryName("team/web/app")
+    with access_to(database) as access:
+        admitted = await access.admit(basic("ann", narrow), LOCAL, asked)
+        token = await minted(access, database, admitted.principal, "repository:team/web/app:pull")
+        assert (await access.admit(bearer(token), LOCAL, asked)).verbs
+        await people.run("UPDATE repositories SET name = 'team/secret' WHERE id = :id", id=app)
+        await people.run(
+            "INSERT INTO repository_aliases (name, repository_id, made_at) VALUES (:name, :id, 1)",
+            name=asked,
+            id=app,
+        )
+
+        assert not (await access.admit(basic("ann", narrow), LOCAL, asked)).verbs
+        assert not (await access.admit(bearer(token), LOCAL, asked)).verbs
+
+
+async def test_guesses_at_once_are_as_few_as_one_after_another(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[bytes] = []
+    accepts = Account.accepts
+    monkeypatch.setattr(Account, "accepts", lambda self, password: hashed.append(password) or accepts(self, password))
+    file = write(tmp_path / "accounts", fast("ann", "secret"))
+    with access_to(database, htpasswd=file) as access:
+        guesses = (access.admit(basic("ann", f"guess {number}"), LOCAL, APP) for number in range(60))
+        answers = await asyncio.gather(*guesses, return_exceptions=True)
+
+    assert len(hashed) == AccessSettings().wrong_passwords
+    assert {type(answer) for answer in answers} == {Unauthenticated, TooManyRequests}
+
+
+@pytest.mark.parametrize("name", ["ann\0", "ann\r\n", "a" * 4000, ""])
+async def test_a_name_that_no_database_takes_is_refused_like_any_other(either: Database, name: str) -> None:
+    await People(either).run("UPDATE access_epoch SET closed = 1")
+    with access_to(either) as access, pytest.raises(Unauthenticated, match="wrong name or password"):
+        await access.admit(basic(name, "guess"), LOCAL, APP)
+
+
+def test_names_that_strangers_think_of_fill_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rights_module, "_PLACES", 10)
+    rights = Rights()
+    for number in range(100):
+        rights.held(Place(RepositoryName(f"made/up{number}")))
+
+    assert len(rights._held) <= 10
