@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from pierhead.errors import BlobUnknown, StorageFailed
 from pierhead.metadata import holds
 from pierhead.metadata.database import Database
 from pierhead.models import Actor, Digest, Doomed, RepositoryName, TagName
-from pierhead.registry.collector import Freed, Step
+from pierhead.registry.collector import Freed, Step, rest_after
 from pierhead.registry.registry import Registry
 from pierhead.settings import Settings, StorageSettings
 from tests.contracts.database import Place
@@ -228,6 +228,26 @@ async def test_one_that_dies_between_any_two_steps_leaves_the_rest_to_the_next(h
     assert here.files() == set()
 
 
+async def test_bytes_go_together_in_the_order_of_their_keys(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(40):  # more than one step looks at
+        await here.push(LARGE + b"%d" % number)
+    await here.wait()
+    removed: list[list[str]] = []
+    remove = here.store.remove
+
+    async def noted(keys: Sequence[Doomed]) -> None:
+        removed.append([one.key for one in keys])
+        await remove(keys)
+
+    monkeypatch.setattr(here.store, "remove", noted)
+    steps = [step async for step in here.registry.collector.run()]
+
+    assert [len(step.freed) for step in steps if step.freed] == [32, 8]
+    assert [len(keys) for keys in removed] == [40]
+    assert removed[0] == sorted(removed[0])
+    assert here.files() == set()
+
+
 async def test_bytes_that_cannot_be_removed_hold_up_nothing_else(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     await here.push(LARGE)
     await here.wait()
@@ -297,3 +317,14 @@ async def test_a_read_whose_bytes_are_gone_looks_the_row_up_once_more(here: Here
 
     assert reader.size == len(LARGE)
     reader.close()
+
+
+@pytest.mark.parametrize(("took", "computed", "share"), [(0.010, 0.010, 0.2), (0.010, 0.008, 0.2), (1.0, 0.997, 0.5)])
+def test_a_step_that_nobody_disturbed_has_its_share(took: float, computed: float, share: float) -> None:
+    assert rest_after(took, computed, share=share) == pytest.approx(took * (1 / share - 1))
+
+
+def test_it_rests_for_longer_after_a_step_that_waited_for_others() -> None:
+    alone, waited = rest_after(0.1, 0.1, share=0.2), rest_after(0.1, 0.02, share=0.2)
+
+    assert 2 * alone < waited < 5 * alone

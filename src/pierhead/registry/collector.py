@@ -12,7 +12,7 @@ Rules
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from pierhead.blobs.store import BlobStore
@@ -26,11 +26,16 @@ from pierhead.settings import CollectionSettings
 
 # Rows of one transaction: a push may wait for it so long. Who hurries takes more.
 _AT_ONCE, _HURRIED_AT_ONCE = 32, 128
-_SEEN_AT_ONCE = 1024  # rows, leased ones too
-_KEYS_AT_ONCE = 500
+_SEEN_AT_ONCE = 1024  # rows, where those at the front are leased
+# Keys whose bytes go at once, in their order. Each directory of them is synced, and a sync holds up those of pushes: so
+# keys gather until many of them are of one directory.
+_KEYS_AT_ONCE, _HURRIED_KEYS_AT_ONCE = 64, 500
+_GATHERED_KEYS = 4096
 _NAMED_MAX = 20  # repositories that are told of one blob
 _COUNTED_MAX = 100_000
 _REST_MAX = 10.0  # seconds
+_UNDISTURBED = 0.003  # seconds of a step in which it waits for the disk where nobody else is at work
+_YIELDED = 0.75  # of the share, where all of a step was waiting for others
 _LOST_MAX = 60.0  # seconds spent on removals that failed, before the store is left alone for now
 _HOUR = 3_600_000_000  # microseconds
 
@@ -117,18 +122,23 @@ class Collector:
         It rests after each step, unless it is told not to. Harmless at once with others. What the removal of bytes
         raised is raised at the end.
         """
-        removal = _Removal(self._database, self._store)
+        rows, keys = (_AT_ONCE, _KEYS_AT_ONCE) if rests else (_HURRIED_AT_ONCE, _HURRIED_KEYS_AT_ONCE)
+        removal = _Removal(self._database, self._store, at_once=keys)
         after: Candidate | None = FIRST
+        gathered = 0  # keys, about
         while after is not None or removal.more:
-            began = time.monotonic()
-            step = Step()
-            if after is not None:
-                at_once = _AT_ONCE if rests else _HURRIED_AT_ONCE
-                step, after = await self.collect(after, grace_hours=grace_hours, at_once=at_once)
-            removed = await removal.step() if after is None or step.freed else 0
-            yield replace(step, removed=removed)
+            began = time.monotonic(), time.process_time()
+            if after is not None and gathered < _GATHERED_KEYS:
+                step, after = await self.collect(after, grace_hours=grace_hours, at_once=rows)
+                gathered += len(step.freed)
+                removal.more |= bool(step.freed)
+            else:
+                step = Step(removed=await removal.step())
+                gathered = gathered if removal.more else 0
+            yield step
             if rests:
-                await asyncio.sleep(min(_REST_MAX, (time.monotonic() - began) * (1 / self._settings.share - 1)))
+                took, computed = time.monotonic() - began[0], time.process_time() - began[1]
+                await asyncio.sleep(rest_after(took, computed, share=self._settings.share))
         if removal.failures:
             raise removal.failures[0]
 
@@ -184,7 +194,7 @@ class Collector:
 
     async def remove_doomed(self) -> int:
         """Removes the bytes of all doomed keys, and returns how many. What the store raised is raised at the end."""
-        removal, removed = _Removal(self._database, self._store), 0
+        removal, removed = _Removal(self._database, self._store, at_once=_HURRIED_KEYS_AT_ONCE), 0
         while removal.more:
             removed += await removal.step()
         if removal.failures:
@@ -195,12 +205,19 @@ class Collector:
         return int((self._settings.grace_hours if hours is None else hours) * _HOUR)
 
 
+def rest_after(took: float, computed: float, *, share: float) -> float:
+    """Seconds after a step. One that took much longer than it computed waited for others, as they did for it."""
+    waited = max(0.0, took - computed - _UNDISTURBED) / max(took, _UNDISTURBED)
+    return min(_REST_MAX, took * (1 / (share * (1 - waited * _YIELDED)) - 1))
+
+
 class _Removal:
     """Of the bytes of doomed keys. Those that cannot be removed hold up no others, in this run or a later one."""
 
-    def __init__(self, database: Database, store: BlobStore) -> None:
+    def __init__(self, database: Database, store: BlobStore, *, at_once: int) -> None:
         self._database = database
         self._store = store
+        self._at_once = at_once  # keys
         self._after = ""  # what is up to here stays for now
         self._lost = 0.0  # seconds
         self.failures: list[PierheadError] = []
@@ -209,7 +226,7 @@ class _Removal:
     async def step(self) -> int:
         """Removes some, and returns how many."""
         self.more = False
-        keys = await self._database.read(partial(_doomed, after=self._after))
+        keys = await self._database.read(partial(_doomed, after=self._after, at_once=self._at_once))
         if not keys or self._lost > _LOST_MAX:
             return 0
         self.more = True
@@ -233,15 +250,18 @@ class _Removal:
         return True
 
 
-async def _doomed(tx: Transaction, after: str) -> Sequence[Doomed]:
+async def _doomed(tx: Transaction, after: str, at_once: int) -> Sequence[Doomed]:
     """None while somebody copies: what a row named when that began must be there to its end."""
-    return [] if await holds.held(tx) else await doomed.page(tx, after, limit=_KEYS_AT_ONCE)
+    return [] if await holds.held(tx) else await doomed.page(tx, after, limit=at_once)
 
 
 async def _due(tx: Transaction, after: Candidate, grace: int, at_once: int = _HURRIED_AT_ONCE) -> _Named:
     now = await clock.read(tx)
-    page = await unreferenced.page(tx, after, before=now - grace, limit=_SEEN_AT_ONCE)
-    candidates = [one for one, leased_until in page if leased_until <= now][:at_once]
+    for limit in (at_once, _SEEN_AT_ONCE):
+        page = await unreferenced.page(tx, after, before=now - grace, limit=limit)
+        candidates = [one for one, leased_until in page if leased_until <= now][:at_once]
+        if candidates or len(page) < limit:
+            break
     # Those that are leased are passed over once in a run, however many they are.
     last = candidates[-1] if len(candidates) == at_once else page[-1][0] if page else None
     return _Named(candidates, await repositories.names(tx, sorted({one.repository_id for one in candidates})), last)
