@@ -295,6 +295,20 @@ async def test_a_deleted_robot_leaves_no_secret(accounts: Changing) -> None:
         await accounts.robots.show("team+ci")
 
 
+async def test_a_robot_of_a_deleted_project_is_nothing_in_the_next_one_of_its_name(accounts: Changing) -> None:
+    team = await accounts.project("team")
+    await accounts.robots.create("team+ci", "writer", by=OPERATOR)
+    await accounts.database.write(lambda tx: tx.execute(f"UPDATE projects SET name = 'team@1' WHERE id = {team}"))
+
+    await accounts.project("team")
+
+    assert not await accounts.may("team+ci", Verb.PULL, "team/app")
+    with pytest.raises(AlreadyThere, match=r"pierhead robot delete team\+ci"):
+        await accounts.robots.create("team+ci", "writer", by=OPERATOR)
+    await accounts.robots.delete("team+ci", by=OPERATOR)
+    assert (await accounts.robots.create("team+ci", "writer", by=OPERATOR))[0].project == "team"
+
+
 @pytest.mark.parametrize("name", ["ci", "team+", "+", "Team+ci", "team/app+ci", "team+ci+x", "team+CI"])
 def test_such_a_name_of_a_robot_is_refused(name: str) -> None:
     with pytest.raises(AccountInvalid):

@@ -56,7 +56,9 @@ class Robots:
             await tx.lock(locks.accounts())
             project_id = await Scope(project).project_id(tx)
             if await rows.add(tx, "robot", name, project_id=project_id, display=display) is None:
-                raise AlreadyThere(name)
+                other = await finding.find(tx, name)
+                gone = f" belongs to a project that was deleted; first: pierhead robot delete {name}"
+                raise AlreadyThere(name + gone * (other.project_id != project_id))
             await rights.close(tx)
             robot = await finding.find(tx, name)
             await finding.record(tx, "created", robot, by)
