@@ -22,8 +22,7 @@ def registry(oidc: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def table(issuer: Issuer) -> str:
     certificate = f'ca_certificate = "{issuer.certificate.path}"\n' if issuer.certificate else ""
-    scopes = 'scopes = ["openid", "profile", "email", "groups"]\n'
-    groups = f'{scopes}groups_claim = "groups"\nadmin_groups = ["registry-admins"]\n'
+    groups = 'scopes = ["openid", "profile", "email", "groups"]\ngroups_claim = "groups"\nadmin_groups = ["registry-admins"]\n'
     return (
         f'[[oidc]]\nname = "{issuer.name}"\nlabel = "The <{issuer.name}> company"\nissuer = "{issuer.url}"\n'
         f'client_id = "{issuer.client_id}"\nclient_secret = "{issuer.client_secret}"\n{certificate}{groups}\n'
@@ -53,7 +52,7 @@ def test_people_sign_in_by_the_button_of_their_issuer(registry: Running, oidc: S
         account = alice.get("/account").text
         assert "<h1>Alice Adams</h1>" in account
         assert "Signs in at The &lt;first&gt; company" in account
-        assert "<strong>admin</strong> everywhere" in account
+        assert "<strong>admin</strong> everywhere" in account, account[1200:2600]
         assert alice.get("/account/password").status_code == 404
 
 
