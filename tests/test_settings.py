@@ -173,6 +173,28 @@ def test_a_key_without_a_certificate_is_a_mistake() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "missing"),
+    [
+        ("first_admin", "root", "first_admin_password_file"),
+        ("first_admin_password_file", "secret", "first_admin"),
+    ],
+)
+def test_a_first_administrator_has_a_name_and_a_password(
+    variable: str, value: str, missing: str, tmp_path: Path
+) -> None:
+    told = mistakes(f"[access]\n{variable} = '{value}'\n", tmp_path)
+
+    assert [text.partition(" (")[0] for text in told] == [f"access.{variable}"]
+    assert told[0].endswith(f"needs access.{missing} too")
+
+
+def test_the_setup_page_is_a_page() -> None:
+    [told] = mistakes(PIERHEAD_ACCESS_SETUP="true", PIERHEAD_PAGES_ENABLED="false")
+
+    assert "needs pages.enabled" in told
+
+
 def test_the_effective_configuration_is_a_file_that_gives_the_same_one(tmp_path: Path) -> None:
     environment = {"PIERHEAD_SERVER_DATA": 'a "b\\c', "PIERHEAD_CORS_ALLOW_ORIGINS": "https://a.example", "HOME": "x"}
     configuration = load(environment=environment)

@@ -109,13 +109,15 @@ def test_the_hosts_remembered_are_bounded() -> None:
     assert len(guard._local_hosts) <= 256
 
 
-def test_the_start_elsewhere_names_both_ways_out() -> None:
+def test_the_start_elsewhere_names_the_ways_out() -> None:
     told = start_mistake("0.0.0.0", AccessSettings()) or ""
 
     assert "--htpasswd FILE" in told
+    assert "--setup" in told
     assert "--allow-anonymous" in told
     assert start_mistake("127.0.0.1", AccessSettings()) is None
     assert start_mistake("0.0.0.0", AccessSettings(allow_anonymous=True)) is None
+    assert start_mistake("0.0.0.0", AccessSettings(setup=True)) is None
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.1", "example.org", ""])

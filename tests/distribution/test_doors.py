@@ -144,5 +144,6 @@ def test_without_accounts_other_addresses_are_not_served(tmp_path: Path, host: s
 
     assert ended.returncode != 0
     assert "--htpasswd" in ended.stderr
+    assert "--setup" in ended.stderr
     assert "--allow-anonymous" in ended.stderr
     assert "Traceback" not in ended.stderr

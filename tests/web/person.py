@@ -36,18 +36,15 @@ class Person:
         """The hidden fields of a page's form."""
         return hidden(self.get(page).text, action)
 
-    def send(
-        self, page: str, action: str | None = None, /, headers: dict[str, str] | None = None, **fields: str
-    ) -> httpx.Response:
+    def send(self, page: str, action: str | None = None, /, **fields: str) -> httpx.Response:
         """Fills in the form of a page that goes to `action`, which is the page's own address where nothing is said."""
         action = action or page.partition("?")[0]
-        return self.client.post(action, data={**self.token(page, action), **fields}, headers=headers)
+        return self.client.post(action, data={**self.token(page, action), **fields})
 
     def sign_in(self, name: str = "admin", password: str = PASSWORD, to: str = "") -> httpx.Response:
         return self.send(f"/sign-in?to={to}" if to else "/sign-in", name=name, password=password)
 
-    @property
-    def signed_in(self) -> bool:
+    def is_signed_in(self) -> bool:
         return self.get("/account").status_code == 200
 
     def cookie(self, name: str = "pierhead-http") -> str | None:
@@ -75,7 +72,7 @@ def set_up(server: Running, name: str = "admin", password: str = PASSWORD) -> No
     with Person(server) as person:
         made = person.send(setup_address(server.log), name=name, password=password, again=password)
         assert made.status_code == 303, made.text
-        assert person.signed_in
+        assert person.is_signed_in()
 
 
 def add_user(data: Path, name: str) -> None:

@@ -27,7 +27,9 @@ def alice(registry: Running, user: MakeUser, request: pytest.FixtureRequest) -> 
 
 
 def make_token(person: Person, **fields: str) -> str:
-    made = person.send("/account/tokens/new", **{"name": "laptop", "may": "pull", "lasts": "30", "places": "", **fields})
+    made = person.send(
+        "/account/tokens/new", **{"name": "laptop", "may": "pull", "lasts": "30", "places": "", **fields}
+    )
     assert made.status_code == 201, made.text
     found = re.search(r"phd_pat_\w+", made.text)
     assert found
@@ -50,7 +52,9 @@ def test_a_token_signs_in_is_shown_once_and_kept_as_a_hash(registry: Running, ad
     assert text not in registry.log.read_text()
 
 
-def test_a_token_that_may_pull_does_not_push_and_one_for_a_project_stays_there(registry: Running, admin: Person) -> None:
+def test_a_token_that_may_pull_does_not_push_and_one_for_a_project_stays_there(
+    registry: Running, admin: Person
+) -> None:
     with httpx.Client(base_url=registry.url, auth=("admin", PASSWORD)) as client:
         push_image(client, "team/app", "1")
         push_image(client, "other/app", "1")
@@ -152,19 +156,19 @@ def test_another_password_ends_all_other_sessions_and_keeps_this_one(registry: R
         here.sign_in(alice)
         there.sign_in(alice)
         before = here.cookie()
-        assert there.signed_in
+        assert there.is_signed_in()
 
         wrong = here.send("/account/password", old="wrong", new=ANOTHER, again=ANOTHER)
         differs = here.send("/account/password", old=PASSWORD, new=ANOTHER, again="x")
         weak = here.send("/account/password", old=PASSWORD, new="password123", again="password123")
         assert [answer.status_code for answer in (wrong, differs, weak)] == [400] * 3
-        assert there.signed_in
+        assert there.is_signed_in()
         changed = here.send("/account/password", old=PASSWORD, new=ANOTHER, again=ANOTHER)
 
         assert changed.status_code == 303
-        assert here.signed_in
+        assert here.is_signed_in()
         assert here.cookie() != before
-        assert not there.signed_in
+        assert not there.is_signed_in()
         assert there.sign_in(alice).status_code == 401
         assert there.sign_in(alice, ANOTHER).status_code == 303
 
@@ -173,17 +177,17 @@ def test_sessions_are_listed_and_ended_one_by_one_or_all(registry: Running, alic
     people = [Person(registry, **{"user-agent": f"Agent{number}/1"}) for number in range(3)]
     for person in people:
         person.sign_in(alice)
-    first, second, third = people
+    first, second, _ = people
     page = first.get("/account").text
     assert re.findall(r'<p class="name">(Agent\d)</p>', page).count("Agent1") == 1
     row = next(row for row in re.findall(r"<li>.*?</li>", page, re.DOTALL) if "Agent1" in row)
 
     first.client.post("/account/sessions/end", data=hidden(row, "/account/sessions/end"))
 
-    assert [person.signed_in for person in people] == [True, False, True]
+    assert [person.is_signed_in() for person in people] == [True, False, True]
     second.sign_in(alice)
     first.send("/account", "/account/sessions/end-others")
-    assert [person.signed_in for person in people] == [True, False, False]
+    assert [person.is_signed_in() for person in people] == [True, False, False]
     for person in people:
         person.client.close()
 
@@ -198,7 +202,7 @@ def test_a_session_of_somebody_else_is_not_ended(registry: Running, admin: Perso
 
         admin.client.post("/account/sessions/end", data={**form, "session": label})
 
-        assert second.signed_in
+        assert second.is_signed_in()
 
 
 def enrol(person: Person) -> tuple[pyotp.TOTP, list[str]]:
@@ -230,7 +234,7 @@ def test_with_a_second_factor_the_password_alone_opens_nothing(registry: Running
         half = again.sign_in(alice, to="/account/password")
         assert (half.status_code, half.headers["location"]) == (303, "/sign-in/second")
         assert again.cookie() is None
-        assert not again.signed_in
+        assert not again.is_signed_in()
         # What the app showed at the enrolment is used up.
         assert again.send("/sign-in/second", code=app.now()).status_code == 401
         for wrong in ("", "123", "abcdefgh", codes[0][:-1], "0" * 500):
@@ -239,7 +243,7 @@ def test_with_a_second_factor_the_password_alone_opens_nothing(registry: Running
             time.sleep(2.1)
         whole = again.send("/sign-in/second", code=next_code(app))
         assert (whole.status_code, whole.headers["location"]) == (303, "/account/password")
-        assert again.signed_in
+        assert again.is_signed_in()
     # Clients sign in with the password or a token: the factor is for the pages.
     assert status(registry, "/v2/", alice, PASSWORD) == 200
 
@@ -260,7 +264,7 @@ def test_a_recovery_code_is_good_once_and_takes_the_factor_off(registry: Running
     assert person.client.post("/account/second-factor/remove", data={**form, "code": codes[1]}).status_code == 303
     with Person(registry) as free:
         assert free.sign_in(alice).headers["location"] == "/account"
-        assert free.signed_in
+        assert free.is_signed_in()
 
 
 def test_the_sealed_half_of_a_sign_in_is_of_no_use_elsewhere(registry: Running, alice: str, person: Person) -> None:
@@ -273,7 +277,7 @@ def test_the_sealed_half_of_a_sign_in_is_of_no_use_elsewhere(registry: Running, 
         with Person(registry) as thief:
             for stolen in (sealed, sealed[:-1] + "x", "x" + sealed, "", "."):
                 thief.client.cookies.set("pierhead-http", stolen)
-                assert not thief.signed_in
+                assert not thief.is_signed_in()
             thief.client.cookies.clear()
             thief.client.cookies.set("pierhead-step-http", sealed[:-2] + "xx")
             assert thief.get("/sign-in/second").headers["location"] == "/sign-in"
@@ -286,22 +290,22 @@ def test_the_sealed_half_of_a_sign_in_is_of_no_use_elsewhere(registry: Running, 
 def test_sessions_end_after_a_time(tmp_path: Path) -> None:
     accounts = write(tmp_path / "auth", argon2("alice", PASSWORD))
     environment = {"PIERHEAD_PAGES_SESSION_IDLE_HOURS": "0.01", "PIERHEAD_PAGES_SESSION_HOURS": "0.02"}
-    with serving(tmp_path / "data", "--workers", "1", "--htpasswd", str(accounts), environment=environment) as running:
-        with Person(running) as alice:
-            alice.sign_in("alice")
-            assert "htpasswd file" in alice.get("/account").text
-            assert alice.get("/account/password").status_code == 404
-            age(running, touched=35, made=35)
-            assert alice.signed_in
-            age(running, touched=37, made=0)
-            assert not alice.signed_in
-            alice.sign_in("alice")
-            age(running, touched=0, made=73)
-            assert not alice.signed_in
-            alice.sign_in("alice")
-            write(accounts, argon2("bob", PASSWORD))
-            time.sleep(1.2)
-            assert not alice.signed_in
+    arguments = ("--workers", "1", "--htpasswd", str(accounts))
+    with serving(tmp_path / "data", *arguments, environment=environment) as running, Person(running) as alice:
+        alice.sign_in("alice")
+        assert "htpasswd file" in alice.get("/account").text
+        assert alice.get("/account/password").status_code == 404
+        age(running, touched=35, made=35)
+        assert alice.is_signed_in()
+        age(running, touched=37, made=0)
+        assert not alice.is_signed_in()
+        alice.sign_in("alice")
+        age(running, touched=0, made=73)
+        assert not alice.is_signed_in()
+        alice.sign_in("alice")
+        write(accounts, argon2("bob", PASSWORD))
+        time.sleep(1.2)
+        assert not alice.is_signed_in()
 
 
 def age(running: Running, *, touched: int, made: int) -> None:
@@ -319,9 +323,9 @@ def test_without_pages_there_are_none(tmp_path: Path) -> None:
 
 def test_a_disabled_user_is_out_at_the_next_request(registry: Running, alice: str, person: Person) -> None:
     person.sign_in(alice)
-    assert person.signed_in
+    assert person.is_signed_in()
 
     change(registry.data, f"UPDATE principals SET disabled_at = 1 WHERE name = '{alice}'")
 
-    assert not person.signed_in
+    assert not person.is_signed_in()
     assert "This account is disabled." in person.sign_in(alice).text

@@ -14,6 +14,7 @@ import pytest
 from tests.running import Running, free_port, serving, start
 from tests.web.person import PASSWORD, Person, set_up, setup_address
 
+
 @contextmanager
 def started(place: str, tmp_path: Path, request: pytest.FixtureRequest, *arguments: str) -> Iterator[Running]:
     """A server on an empty store of a kind."""
@@ -43,7 +44,7 @@ def test_of_many_who_use_the_address_at_once_one_becomes_the_administrator(fresh
             answers = list(together.map(make, range(5)))
 
         assert sorted(answers) == [303] + [410] * 4
-        assert [person.signed_in for person in people] == [answer == 303 for answer in answers]
+        assert [person.is_signed_in() for person in people] == [answer == 303 for answer in answers]
     assert httpx.get(f"{fresh.url}/v2/").status_code == 401
     winner = answers.index(303)
     assert httpx.get(f"{fresh.url}/v2/", auth=(f"admin{winner}", PASSWORD)).status_code == 200
@@ -98,8 +99,8 @@ def outside(data: Path, *arguments: str, port: int, environment: dict[str, str] 
 def test_with_setup_nothing_else_is_served_until_the_administrator_is_made(tmp_path: Path) -> None:
     running = outside(tmp_path / "data", "--setup", port=free_port())
     try:
-        for path in ("/", "/v2/", "/v2/_catalog", "/v2/team/app/tags/list", "/sign-in", "/account", "/metrics", "/token",
-                     "/nothing"):  # fmt: skip
+        for path in ("/", "/v2/", "/v2/_catalog", "/v2/team/app/tags/list", "/sign-in", "/account", "/metrics",
+                     "/token", "/nothing"):  # fmt: skip
             assert httpx.get(running.url + path).status_code == 401, path
         assert httpx.post(f"{running.url}/v2/team/app/blobs/uploads/").status_code == 401
         assert httpx.get(f"{running.url}/healthz").status_code == 200
