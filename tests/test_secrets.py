@@ -115,7 +115,7 @@ def _by_pages(running: Running, told: Told) -> None:
     with Person(running) as person:
         person.sign_in("alice", WRONG)
         person.sign_in("alice", LOCAL)
-        assert person.signed_in
+        assert person.is_signed_in()
         _keep_cookies(told, person, "cookie")
         person.send("/account/password", current=LOCAL, password=CHANGED, again=CHANGED)
         _keep_cookies(told, person, "next cookie")

@@ -53,7 +53,7 @@ def test_people_sign_in_by_the_button_of_their_issuer(registry: Running, oidc: S
         account = alice.get("/account").text
         assert "<h1>Alice Adams</h1>" in account
         assert "Signs in at The &lt;first&gt; company" in account
-        assert "<strong>admin</strong> everywhere" in account, account[1200:2600]
+        assert "<strong>admin</strong> everywhere" in account
         assert alice.get("/account/password").status_code == 404
 
 
