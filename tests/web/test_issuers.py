@@ -22,8 +22,8 @@ def registry(oidc: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def table(issuer: Issuer) -> str:
     certificate = f'ca_certificate = "{issuer.certificate.path}"\n' if issuer.certificate else ""
-    scopes = 'scopes = ["openid", "profile", "email", "groups"]\n'
-    groups = f'{scopes}groups_claim = "groups"\nadmin_groups = ["registry-admins"]\n'
+    groups = 'groups_claim = "groups"\nadmin_groups = ["registry-admins"]\n'
+    groups += 'scopes = ["openid", "profile", "email", "groups"]\n'
     return (
         f'[[oidc]]\nname = "{issuer.name}"\nlabel = "The <{issuer.name}> company"\nissuer = "{issuer.url}"\n'
         f'client_id = "{issuer.client_id}"\nclient_secret = "{issuer.client_secret}"\n{certificate}{groups}\n'
