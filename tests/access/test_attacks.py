@@ -13,9 +13,10 @@ from pierhead.access.bearer import Bearers
 from pierhead.access.htpasswd import Account
 from pierhead.access.issuing import Issuer
 from pierhead.access.loopback import Headers
-from pierhead.access.principal import Principal
+from pierhead.access.principal import ANONYMOUS, Principal
 from pierhead.access.rights import Rights
 from pierhead.access.scopes import parse
+from pierhead.access.sources import Identity
 from pierhead.accounts.refresh_tokens import RefreshTokens
 from pierhead.accounts.signing_keys import SigningKeys
 from pierhead.errors import TooManyRequests, Unauthenticated
@@ -177,3 +178,28 @@ def test_names_that_strangers_think_of_fill_no_memory(monkeypatch: pytest.Monkey
         rights.held(Place(RepositoryName(f"made/up{number}")))
 
     assert len(rights._held) <= 10
+
+
+@pytest.mark.parametrize("name", ["@admins", "team+ci", "+mirror", "anonymous", "zoe"])
+async def test_nobody_takes_a_name_of_a_team_of_a_robot_or_of_the_file_by_what_his_source_calls_him(
+    database: Database, tmp_path: Path, name: str
+) -> None:
+    file = write(tmp_path / "accounts", fast("zoe", "secret"))
+    with access_to(database, htpasswd=file) as access:
+        with pytest.raises(Unauthenticated):
+            await access.users.signed_in(Identity("oidc:corp", name, "7"), credential="oidc")
+
+        mine = await access.users.signed_in(Identity("oidc:corp", "bob+news@example.org", "7"), credential="oidc")
+        assert mine.name == "bob+news@example.org"
+        assert (await access.admit(basic("zoe", "secret"), LOCAL, APP)).principal.source == "htpasswd"
+
+
+async def test_nobody_in_particular_is_counted_by_address_also_with_a_token(database: Database) -> None:
+    people = People(database)
+    await people.project("team", visibility="public")
+    await people.run("UPDATE access_epoch SET closed = 1")
+    settings = Settings.model_validate({"limits": {"account_rate": 0.001, "account_burst": 1, "address_rate": 0}})
+    with Access(database, settings) as access:
+        token = await minted(access, database, ANONYMOUS, "repository:team/app:pull")
+        for _ in range(3):  # what others of no name do from elsewhere
+            assert (await access.admit(bearer(token), "10.0.0.1", APP)).verbs

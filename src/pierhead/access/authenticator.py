@@ -107,7 +107,7 @@ class Access:
         self._has_sources = has_sources(settings)
         self._file = file = AccountsFile(access.htpasswd) if access.htpasswd else None
         self._accounts = file.current() if file else None  # by which what is remembered was verified
-        self.users = Users(database, settings.projects)
+        self.users = Users(database, settings.projects, file)
         self.passwords = Passwords(
             database, self.users, file, directories=directories, settings=access, observe=observe
         )
@@ -155,7 +155,7 @@ class Access:
             return await self.standing(ANONYMOUS, asked, open_mode=True)
         self._look_at_the_file()
         principal, fresh = await self._who(headers, address, by_proxy=by_proxy)
-        if principal.credential == "none":
+        if principal.id is None and principal.rule is None:  # nobody, with or without a token that says so
             self._of_addresses.take(countable(address))
         else:
             self._of_accounts.take(principal.name)
