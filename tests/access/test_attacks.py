@@ -13,9 +13,10 @@ from pierhead.access.bearer import Bearers
 from pierhead.access.htpasswd import Account
 from pierhead.access.issuing import Issuer
 from pierhead.access.loopback import Headers
-from pierhead.access.principal import Principal
+from pierhead.access.principal import ANONYMOUS, Principal
 from pierhead.access.rights import Rights
 from pierhead.access.scopes import parse
+from pierhead.access.sources import Identity, WrongPassword
 from pierhead.accounts.refresh_tokens import RefreshTokens
 from pierhead.accounts.signing_keys import SigningKeys
 from pierhead.errors import TooManyRequests, Unauthenticated
@@ -53,6 +54,18 @@ def bearer(token: str) -> Headers:
 
 def access_to(database: Database, **settings: object) -> Access:
     return Access(database, Settings(access=AccessSettings.model_validate(settings)))
+
+
+def refusing(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Refuses all passwords, and tells with which kind of hash."""
+    hashed: list[str] = []
+
+    def accepts(self: Account, _: bytes) -> bool:
+        hashed.append(self.kind.name)
+        return False
+
+    monkeypatch.setattr(Account, "accepts", accepts)
+    return hashed
 
 
 async def minted(access: Access, database: Database, principal: Principal, scope: str) -> str:
@@ -151,9 +164,7 @@ async def test_a_bearer_token_goes_no_further_than_the_places_of_its_token_when_
 async def test_guesses_at_once_are_as_few_as_one_after_another(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hashed: list[bytes] = []
-    accepts = Account.accepts
-    monkeypatch.setattr(Account, "accepts", lambda self, password: hashed.append(password) or accepts(self, password))
+    hashed = refusing(monkeypatch)
     file = write(tmp_path / "accounts", fast("ann", "secret"))
     with access_to(database, htpasswd=file) as access:
         guesses = (access.admit(basic("ann", f"guess {number}"), LOCAL, APP) for number in range(60))
@@ -177,3 +188,70 @@ def test_names_that_strangers_think_of_fill_no_memory(monkeypatch: pytest.Monkey
         rights.held(Place(RepositoryName(f"made/up{number}")))
 
     assert len(rights._held) <= 10
+
+
+@pytest.mark.parametrize("name", ["@admins", "team+ci", "+mirror", "anonymous", "zoe"])
+async def test_nobody_takes_a_name_of_a_team_of_a_robot_or_of_the_file_by_what_his_source_calls_him(
+    database: Database, tmp_path: Path, name: str
+) -> None:
+    file = write(tmp_path / "accounts", fast("zoe", "secret"))
+    with access_to(database, htpasswd=file) as access:
+        with pytest.raises(Unauthenticated):
+            await access.users.signed_in(Identity("oidc:corp", name, "7"), credential="oidc")
+
+        mine = await access.users.signed_in(Identity("oidc:corp", "bob+news@example.org", "7"), credential="oidc")
+        assert mine.name == "bob+news@example.org"
+        assert (await access.admit(basic("zoe", "secret"), LOCAL, APP)).principal.source == "htpasswd"
+
+
+async def test_nobody_in_particular_is_counted_by_address_also_with_a_token(database: Database) -> None:
+    people = People(database)
+    await people.project("team", visibility="public")
+    await people.run("UPDATE access_epoch SET closed = 1")
+    settings = Settings.model_validate({"limits": {"account_rate": 0.001, "account_burst": 1, "address_rate": 0}})
+    with Access(database, settings) as access:
+        token = await minted(access, database, ANONYMOUS, "repository:team/app:pull")
+        for _ in range(3):  # what others of no name do from elsewhere
+            assert (await access.admit(bearer(token), "10.0.0.1", APP)).verbs
+
+
+class Directory:
+    """One that knows `lea`, and refuses her every password."""
+
+    name = "ldap:corp"
+
+    async def check(self, name: str, _: bytes) -> Identity | None:
+        if name == "lea":
+            raise WrongPassword(name)
+        return None
+
+
+async def test_each_refusal_costs_the_same_hashes_whoever_it_is_and_whether_he_is_at_all(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed = refusing(monkeypatch)
+    people = People(database)
+    await people.password(await people.user("ann"), "$argon2id$v=19$m=65536,t=3,p=4$" + "c" * 22 + "$" + "d" * 43)
+    await people.user("leo", source="ldap:corp")
+    file = write(tmp_path / "accounts", fast("zoe", "secret"))
+    settings = Settings(access=AccessSettings(htpasswd=file))
+    costs = {}
+    with Access(database, settings, directories=[Directory()]) as access:
+        for name in ("ann", "zoe", "lea", "leo", "nobody"):
+            with pytest.raises(Unauthenticated, match="wrong name or password"):
+                await access.admit(basic(name, "guess"), LOCAL, APP)
+            costs[name] = sorted(hashed)
+            hashed.clear()
+
+    assert all(cost == costs["nobody"] for cost in costs.values()), costs
+    assert len(costs["nobody"]) == 2
+
+
+async def test_who_proves_nothing_is_counted_by_address_too(database: Database) -> None:
+    await People(database).run("UPDATE access_epoch SET closed = 1")
+    settings = Settings.model_validate({"limits": {"address_rate": 0.001, "address_burst": 2}})
+    false = f"phd_pat_1_{'a' * 43}000000"
+    with Access(database, settings) as access:
+        for refusal in (Unauthenticated, Unauthenticated, TooManyRequests):
+            with pytest.raises(refusal):
+                await access.admit(bearer(false), LOCAL, APP)

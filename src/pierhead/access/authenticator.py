@@ -107,7 +107,7 @@ class Access:
         self._has_sources = has_sources(settings)
         self._file = file = AccountsFile(access.htpasswd) if access.htpasswd else None
         self._accounts = file.current() if file else None  # by which what is remembered was verified
-        self.users = Users(database, settings.projects)
+        self.users = Users(database, settings.projects, file)
         self.passwords = Passwords(
             database, self.users, file, directories=directories, settings=access, observe=observe
         )
@@ -154,12 +154,20 @@ class Access:
                 self._guard.check(headers, address)
             return await self.standing(ANONYMOUS, asked, open_mode=True)
         self._look_at_the_file()
-        principal, fresh = await self._who(headers, address, by_proxy=by_proxy)
-        if principal.credential == "none":
+        try:
+            principal, fresh = await self._who(headers, address, by_proxy=by_proxy)
+        except Unauthenticated:
+            self.count(ANONYMOUS, address)
+            raise
+        self.count(principal, address)
+        return await self.standing(principal, asked, fresh=fresh)
+
+    def count(self, principal: Principal, address: str) -> None:
+        """One request more of somebody. Raises TooManyRequests."""
+        if principal.id is None and principal.rule is None:  # nobody, with or without a token that says so
             self._of_addresses.take(countable(address))
         else:
             self._of_accounts.take(principal.name)
-        return await self.standing(principal, asked, fresh=fresh)
 
     async def of_session(self, principal: Principal) -> Admitted:
         """What somebody holds in the system who signed in to the pages. Raises Unauthenticated as `standing` does."""

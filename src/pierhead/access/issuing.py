@@ -7,10 +7,10 @@ from pierhead.access import scopes
 from pierhead.access.authenticator import Access, Admitted
 from pierhead.access.bearer import Bearers, Minted, Opened
 from pierhead.access.loopback import Headers
-from pierhead.access.principal import Principal
+from pierhead.access.principal import ANONYMOUS, Principal
 from pierhead.access.scopes import Asked, Wanted
 from pierhead.accounts.refresh_tokens import Proof, RefreshTokens
-from pierhead.errors import Unauthenticated
+from pierhead.errors import TokenUnknown, Unauthenticated
 from pierhead.models import RepositoryName
 from pierhead.settings import TokenSettings
 from pierhead.verbs import ACTIONS
@@ -51,11 +51,16 @@ class Issuer:
 
     async def by_refresh(self, token: str, address: str) -> Admitted:
         """Whom a refresh token stands for. Raises TokenUnknown, and Unauthenticated where that counts no more."""
-        owner = await self._refresh.take(token, address=address)
+        try:
+            owner = await self._refresh.take(token, address=address)
+        except TokenUnknown:
+            self._access.count(ANONYMOUS, address)
+            raise
         proof = owner.proof
         principal = Principal(
             owner.name, "token", owner.id, token=owner.token, version=proof.version, source=proof.source
         )
+        self._access.count(principal, address)
         return await self._access.standing(principal, _SYSTEM, fresh=True)
 
     async def issue(self, principal: Principal, asked: Asked) -> Issued:

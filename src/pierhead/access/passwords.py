@@ -14,21 +14,21 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from pierhead.access.backoff import Backoff
-from pierhead.access.hashes import kind_of
+from pierhead.access.hashes import cost_of, kind_of
 from pierhead.access.htpasswd import Account, Accounts, AccountsFile
 from pierhead.access.principal import Principal
 from pierhead.access.sources import Identity, PasswordSource, SourceUnavailable, WrongPassword
 from pierhead.access.users import Users
 from pierhead.errors import SignInUnavailable, TooManyRequests, Unauthenticated
 from pierhead.metadata import sign_ins
-from pierhead.metadata.database import Database
+from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.sign_ins import User
 from pierhead.settings import AccessSettings
 
 LONGEST_PASSWORD = 4096  # bytes
 LONGEST_NAME = 256  # characters
 _CHECKS_MAX = 1000
-# Checked, in vain, for a name that nobody knows, so that its refusal takes as long as another's.
+# Checked, in vain, for a name that nobody knows, so that its refusal takes as long as that of a local account.
 _DECOY = "$argon2id$v=19$m=65536,t=3,p=4$cGllcmhlYWQtZGVjb3ktMQ$Ce8cZpIbbmWdEhQ4qF5j9sLJYw1GZ9zNkMEjXQ3JqLA"
 
 log = logging.getLogger(__name__)
@@ -130,17 +130,16 @@ class Passwords:
                 raise
 
     async def _verify(self, name: str, password: bytes) -> Principal:
-        user = await self._database.read(lambda tx: sign_ins.find(tx, name))
+        user, has_hashes = await self._database.read(lambda tx: _find(tx, name))
         account = self._account(user, name)
-        if account is not None:
-            if not await self._accepts(account, password):
-                raise Unauthenticated("wrong name or password")
+        if account is not None and await self._accepts(account, password):
             if user is not None and user.source == "local":
                 return Principal(name, "password", user.id, version=user.version, source="local")
             return await self._users.signed_in(Identity("htpasswd", name, name), version=account.version)
-        identity = await self._by_directory(user, name, password)
+        identity = await self._by_directory(user, name, password) if account is None else None
         if identity is None:
-            await self._accepts(self._decoy(), password)
+            for decoy in self._decoys(account, has_hashes=has_hashes):
+                await self._accepts(decoy, password)
             raise Unauthenticated("wrong name or password")
         return await self._users.signed_in(identity)
 
@@ -151,10 +150,15 @@ class Passwords:
             return Account(user.hashed, kind) if user.hashed and kind else None
         return self._accounts.by_name.get(name) if user is None or user.source == "htpasswd" else None
 
-    def _decoy(self) -> Account:
-        kind = kind_of(_DECOY)
+    def _decoys(self, checked: Account | None, *, has_hashes: bool) -> list[Account]:
+        """What is hashed, in vain, before a refusal: each kind that accounts here have, but for the one that was."""
+        kind, of_file = kind_of(_DECOY), self._accounts.decoy
         assert kind is not None  # noqa: S101  it is argon2
-        return self._accounts.decoy or Account(_DECOY, kind)
+        found = [of_file] if of_file else []
+        if has_hashes or not found:
+            found.append(Account(_DECOY, kind))
+        spent = cost_of(checked.hashed) if checked else None
+        return [decoy for decoy in found if cost_of(decoy.hashed) != spent]
 
     async def _accepts(self, account: Account, password: bytes) -> bool:
         if self._hashing >= self._settings.hash_concurrency + self._settings.hash_queue:
@@ -166,6 +170,7 @@ class Passwords:
             self._hashing -= 1
 
     async def _by_directory(self, user: User | None, name: str, password: bytes) -> Identity | None:
+        """None where no directory knows the name, or the one that does refuses the password."""
         silent = None
         for directory in self._directories:
             if user is not None and user.source != directory.name:
@@ -173,7 +178,7 @@ class Passwords:
             try:
                 identity = await directory.check(name, password)
             except WrongPassword:
-                raise Unauthenticated("wrong name or password") from None
+                return None
             except SourceUnavailable as error:
                 silent = directory.name
                 log.warning("a sign-in source gives no answer", extra={"source": silent, "reason": str(error)})
@@ -183,3 +188,8 @@ class Passwords:
         if silent is not None:
             raise SignInUnavailable(silent)
         return None
+
+
+async def _find(tx: Transaction, name: str) -> tuple[User | None, bool]:
+    """The user, and whether any has a password here."""
+    return await sign_ins.find(tx, name), await sign_ins.has_hashes(tx)

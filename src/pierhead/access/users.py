@@ -2,8 +2,10 @@
 
 import logging
 
+from pierhead.access.htpasswd import AccountsFile
 from pierhead.access.principal import Credential, Principal
 from pierhead.access.sources import Identity
+from pierhead.accounts import names
 from pierhead.accounts.projects import personal
 from pierhead.errors import Unauthenticated, Unavailable
 from pierhead.metadata import locks, sign_ins
@@ -16,8 +18,9 @@ log = logging.getLogger(__name__)
 
 
 class Users:
-    def __init__(self, database: Database, projects: ProjectSettings) -> None:
+    def __init__(self, database: Database, projects: ProjectSettings, file: AccountsFile | None = None) -> None:
         self._database = database
+        self._file = file
         self._personal = projects.personal
 
     async def signed_in(
@@ -40,7 +43,7 @@ class Users:
 
     async def _write(self, told: SignedIn, *, new: bool) -> Named | None:
         known = await self._database.read(lambda tx: sign_ins.known(tx, told))
-        if known is None and not new:
+        if known is None and not (new and self._may_be_new(told)):
             return None
         try:
             return await self._database.write(lambda tx: self._remember(tx, told))
@@ -48,6 +51,13 @@ class Users:
             if known is None:
                 raise
             return known  # a registry that takes no writes now still lets in whom it knows
+
+    def _may_be_new(self, told: SignedIn) -> bool:
+        """Whoever may choose what his source calls him takes nobody's name: no line's of the file, and no team's."""
+        if told.source == "htpasswd":
+            return True
+        in_file = self._file is not None and told.name in self._file.current().by_name
+        return not in_file and names.is_for_users(told.name)
 
     async def _remember(self, tx: Transaction, told: SignedIn) -> Named | None:
         """With a project of his own, where users get one."""

@@ -8,6 +8,7 @@ from pierhead.verbs import ROLES
 
 _USER = re.compile(r"[a-z0-9][a-z0-9._@-]{0,127}")
 _SHORT = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_ROBOT = re.compile(r"[a-z0-9._-]*\+[a-z0-9._-]+")
 _RESERVED = frozenset(("anonymous", "everyone", "unknown"))
 _LINE_MAX = 256
 
@@ -19,6 +20,11 @@ def user(text: str) -> str:
     if text in _RESERVED:
         raise AccountInvalid(f"{text} has a meaning of its own; choose another name")
     return text
+
+
+def is_for_users(text: str) -> bool:
+    """Whether somebody may have this name whom another source calls so: not that of a team or of a robot."""
+    return not text.startswith("@") and _ROBOT.fullmatch(text) is None and text not in _RESERVED
 
 
 def team(text: str) -> str:

@@ -45,6 +45,10 @@ async def find(tx: Transaction, name: str) -> User | None:
     return User(found, source, hashed, version, disabled_at is not None)
 
 
+async def has_hashes(tx: Transaction) -> bool:
+    return await tx.fetch_one("SELECT 1 FROM passwords LIMIT 1") is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Named:
     """A user as he is called here, whatever the source calls him by now."""
