@@ -138,6 +138,8 @@ class Stage:
             self._serve(command)
             _eventually_reads(self._log, output)
             return
+        if _SERVES.search(command):
+            command = f"export PIERHEAD_SERVER_PORT={self._names['port']}; {command}"
         ran = self._run(command)
         assert (ran.returncode != 0) == fails, f"$ {command}\n{ran.stdout}\n(exit code {ran.returncode})"
         assert not output or reads(ran.stdout, output), f"$ {command}\n{ran.stdout}\nthe page says:\n{output}"

@@ -329,3 +329,13 @@ def test_a_disabled_user_is_out_at_the_next_request(registry: Running, alice: st
 
     assert not person.is_signed_in()
     assert "This account is disabled." in person.sign_in(alice).text
+
+
+def test_a_password_that_somebody_else_set_ends_all_sessions(registry: Running, alice: str, person: Person) -> None:
+    person.sign_in(alice)
+    assert person.is_signed_in()
+
+    owner = f"(SELECT id FROM principals WHERE name = '{alice}')"
+    change(registry.data, f"UPDATE passwords SET version = version + 1 WHERE principal_id = {owner}")
+
+    assert not person.is_signed_in()
