@@ -1,6 +1,9 @@
 """docker login and what it opens, with password files that the real htpasswd writes."""
 
 import base64
+import os
+import pty
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,3 +77,38 @@ def test_who_does_not_log_in_pushes_nothing(docker: Program, guarded: Running, i
     with httpx.Client(base_url=guarded.url, auth=(USER, PASSWORD)) as client:
         assert client.get("/v2/guarded/stranger/tags/list").status_code == 404
     assert "denied: requested access to the resource is denied" in refused
+
+
+def test_what_articles_show_works_on_an_empty_store(docker: Program, tmp_path: Path) -> None:
+    """`htpasswd -Bc auth admin`, start, `docker login`, push, pull; the password is typed, as there."""
+    typed(["htpasswd", "-Bc", "auth", USER], tmp_path, "New password: ", "Re-type new password: ")
+    with serving(tmp_path / "data", "--htpasswd", str(tmp_path / "auth")) as server:
+        name = f"{server.host}/team/app:1"
+        stranger = docker.refused("pull", name)
+        docker("login", "--username", USER, "--password-stdin", server.host, stdin=PASSWORD.encode())
+        docker("tag", "greeting:1", name)
+        docker("push", name)
+        docker("rmi", name)
+        docker("pull", name)
+        docker("rmi", name)
+        docker("logout", server.host)
+        docker.refused("pull", name)
+
+    assert "denied" in stranger
+
+
+def typed(command: list[str], folder: Path, *prompts: str) -> None:
+    """Runs a command at a terminal and types the password at each prompt."""
+    ours, its = pty.openpty()
+    path = components.require(command[0])
+    with os.fdopen(ours, "r+b", buffering=0) as terminal:
+        process = subprocess.Popen(
+            ["setsid", "--ctty", "--wait", path, *command[1:]], cwd=folder, stdin=its, stdout=its, stderr=its
+        )
+        os.close(its)
+        for prompt in prompts:
+            shown = b""
+            while not shown.endswith(prompt.encode()):
+                shown += terminal.read(64)
+            terminal.write(f"{PASSWORD}\n".encode())
+        assert process.wait(20) == 0

@@ -6,6 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.distribution.guarded import Guarded
+from tests.distribution.guarded import guarded as run_guarded
 from tests.distribution.logs import failures
 from tests.running import Running, serving
 
@@ -30,3 +32,10 @@ def server(package_server: Running) -> Iterator[Running]:
 def client(server: Running) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=server.url, timeout=30) as client:
         yield client
+
+
+@pytest.fixture(scope="package")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """One server with accounts for those who try what they may not."""
+    with run_guarded(tmp_path_factory.mktemp("guarded")) as running:
+        yield running
