@@ -25,7 +25,7 @@ from pierhead.metadata.sqlite.database import SqliteDatabase
 from pierhead.models import Place, RepositoryName
 from pierhead.settings import AccessSettings, Settings
 from tests.access.hashed import fast, write
-from tests.access.people import People
+from tests.access.people import People, as_user
 
 pytestmark = pytest.mark.anyio
 
@@ -207,6 +207,7 @@ async def test_nobody_takes_a_name_of_a_team_of_a_robot_or_of_the_file_by_what_h
 async def test_nobody_in_particular_is_counted_by_address_also_with_a_token(database: Database) -> None:
     people = People(database)
     await people.project("team", visibility="public")
+    await people.repository("team/app")
     await people.run("UPDATE access_epoch SET closed = 1")
     settings = Settings.model_validate({"limits": {"account_rate": 0.001, "account_burst": 1, "address_rate": 0}})
     with Access(database, settings) as access:
@@ -255,3 +256,18 @@ async def test_who_proves_nothing_is_counted_by_address_too(database: Database) 
         for refusal in (Unauthenticated, Unauthenticated, TooManyRequests):
             with pytest.raises(refusal):
                 await access.admit(bearer(false), LOCAL, APP)
+
+
+async def test_a_private_repository_of_a_public_project_is_refused_like_one_that_is_not_there(either: Database) -> None:
+    people = People(either)
+    await people.project("open", visibility="public")
+    await people.repository("open/secret", visibility="private")
+    bob = as_user(await people.user("bob"), "bob")
+    await people.run("UPDATE access_epoch SET closed = 1")
+    with access_to(either) as access:
+        for principal in (ANONYMOUS, bob):
+            for name in ("open/secret", "open/nothing"):
+                assert not (await access.standing(principal, RepositoryName(name))).verbs
+
+        await people.repository("open/nothing")
+        assert (await access.standing(bob, RepositoryName("open/nothing"))).verbs

@@ -104,14 +104,15 @@ async def test_anonymous_pulls_what_is_public_and_nothing_else(either: Database)
     await people.project("open", visibility="public")
     await people.project("team")
     await people.repository("team/shown", visibility="public")
+    await people.repository("open/app")
     await people.repository("open/hidden", visibility="private")
     decisions = Decisions(either, NOBODY_CREATES)
 
-    names = ("open/app", "open/hidden", "team/app", "team/shown", "missing/app")
+    names = ("open/app", "open/missing", "open/hidden", "team/app", "team/shown", "missing/app")
     found = {name: await held(decisions, ANONYMOUS, RepositoryName(name)) for name in names}
 
     assert found == {
-        "open/app": {"pull"}, "open/hidden": set(), "team/app": set(), "team/shown": {"pull"}, "missing/app": set()
+        "open/app": {"pull"}, "open/missing": set(), "open/hidden": set(), "team/app": set(), "team/shown": {"pull"}, "missing/app": set()
     }  # fmt: skip
     await people.run("UPDATE projects SET visibility = 'private' WHERE name = 'open'")
     assert await held(decisions, ANONYMOUS, RepositoryName("open/app")) == set()

@@ -416,6 +416,7 @@ BAD_QUERIES = {
     "n with a NUL": "n=1%00",
     "n twice": "n=1&n=2",
     "last twice": "last=a&last=b",
+    "last with a NUL": "last=a%00b",
     "bytes that are no UTF-8": "last=%ff%fe",
     "an encoded surrogate": "last=%ed%a0%80",
     "a thousand parameters": "&".join(f"a{number}=1" for number in range(1000)),
@@ -434,7 +435,7 @@ def test_a_malformed_query_is_refused(server: Running, client: httpx.Client, pat
 
 
 ODD_QUERIES = [
-    "n=00001", "n=" + "9" * 10_000, "last=%00", "last=a%00b", "last=%20", "last=%F0%9F%98%80", "last=" + "a" * 50_000,
+    "n=00001", "n=" + "9" * 10_000, "last=%20", "last=%F0%9F%98%80", "last=" + "a" * 50_000,
     "last=%27%3B--", "last=%25", "last=..%2F", "last=%EF%BF%BF", "last=~", "last=%", "last=%zz", "&&&", "=", "=&=",
     "ns=docker.io",
     "ns=a&ns=b", "n=1;last=a", "x=1&x=2", "last=+",

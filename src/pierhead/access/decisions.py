@@ -142,7 +142,8 @@ class Decisions:
         if found is None:
             forgotten = self._forgotten
             found = await self._database.read(lambda tx: rows.place(tx, name))
-            if forgotten == self._forgotten:
+            # Of one that comes to be nobody is told; and there is no end of names that lead nowhere.
+            if forgotten == self._forgotten and found.repository_id is not None:
                 if len(self._places) >= _REMEMBERED:
                     self._places.clear()
                 self._places[name] = found

@@ -67,7 +67,9 @@ class Rights:
         held = frozenset().union(*(grant.verbs for grant in self.grants if grant.covers(place))) - _IN_THE_SYSTEM
         if place.project_id is None:
             return self._where_nothing_is(held)
-        return held | _PUBLIC if place.public or self.pulls_everything else held
+        # What is not there is refused like what is private: in a public project too, one may be private by itself.
+        is_public = place.public and place.repository_id is not None
+        return held | _PUBLIC if is_public or self.pulls_everything else held
 
     def _where_nothing_is(self, held: Verbs) -> Verbs:
         """In a project that is not there: whoever may make projects may push to it, and nobody else."""

@@ -104,9 +104,12 @@ class Call:
         if raw.count(b"&") >= _QUERY_FIELDS_MAX:
             raise QueryInvalid(f"at most {_QUERY_FIELDS_MAX} parameters are taken")
         try:
-            return parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict")
+            fields = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict")
         except ValueError as error:
             raise QueryInvalid("the query is not valid: percent-encoded UTF-8 is expected") from error
+        if any("\0" in value for _, value in fields):  # PostgreSQL takes none
+            raise QueryInvalid("the query is not valid: it holds NUL")
+        return fields
 
     @property
     def content_length(self) -> int | None:
