@@ -27,7 +27,9 @@ def alice(registry: Running, user: MakeUser, request: pytest.FixtureRequest) -> 
 
 
 def make_token(person: Person, **fields: str) -> str:
-    made = person.send("/account/tokens/new", **{"name": "laptop", "may": "pull", "lasts": "30", "places": "", **fields})
+    made = person.send(
+        "/account/tokens/new", **{"name": "laptop", "may": "pull", "lasts": "30", "places": "", **fields}
+    )
     assert made.status_code == 201, made.text
     found = re.search(r"phd_pat_\w+", made.text)
     assert found
@@ -50,7 +52,9 @@ def test_a_token_signs_in_is_shown_once_and_kept_as_a_hash(registry: Running, ad
     assert text not in registry.log.read_text()
 
 
-def test_a_token_that_may_pull_does_not_push_and_one_for_a_project_stays_there(registry: Running, admin: Person) -> None:
+def test_a_token_that_may_pull_does_not_push_and_one_for_a_project_stays_there(
+    registry: Running, admin: Person
+) -> None:
     with httpx.Client(base_url=registry.url, auth=("admin", PASSWORD)) as client:
         push_image(client, "team/app", "1")
         push_image(client, "other/app", "1")

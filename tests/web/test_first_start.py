@@ -14,6 +14,7 @@ import pytest
 from tests.running import Running, free_port, serving, start
 from tests.web.person import PASSWORD, Person, set_up, setup_address
 
+
 @contextmanager
 def started(place: str, tmp_path: Path, request: pytest.FixtureRequest, *arguments: str) -> Iterator[Running]:
     """A server on an empty store of a kind."""

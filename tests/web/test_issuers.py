@@ -78,7 +78,9 @@ def test_an_answer_of_one_issuer_is_not_taken_at_the_other(registry: Running, oi
         assert not alice.signed_in
 
 
-@pytest.mark.parametrize("query", ["", "?code=x", "?code=x&state=y", "?error=access_denied&error_description=<b>no</b>"])
+@pytest.mark.parametrize(
+    "query", ["", "?code=x", "?code=x&state=y", "?error=access_denied&error_description=<b>no</b>"]
+)
 def test_what_comes_without_having_left_is_refused(registry: Running, query: str) -> None:
     with Person(registry) as stranger:
         refused = stranger.get(f"/sign-in/oidc/first/callback{query}")

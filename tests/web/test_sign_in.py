@@ -135,7 +135,14 @@ def test_a_name_is_shown_as_text(person: Person) -> None:
 
 
 def test_every_page_has_the_headers_that_keep_it_to_itself(admin: Person) -> None:
-    for path in ("/", "/account", "/account/tokens/new", "/account/second-factor", "/account/nothing", "/setup?token=x"):
+    for path in (
+        "/",
+        "/account",
+        "/account/tokens/new",
+        "/account/second-factor",
+        "/account/nothing",
+        "/setup?token=x",
+    ):
         headers = admin.get(path).headers
         policy = headers["content-security-policy"]
         for part in ("default-src 'none'", "frame-ancestors 'none'", "form-action 'self'", "base-uri 'none'"):
@@ -256,7 +263,9 @@ def test_attempts_from_an_address_are_limited_whatever_the_name(tmp_path: Path) 
     assert answers == [401] * 4 + [429] * 2
 
 
-def test_the_audit_trail_has_sign_ins_and_refusals(registry: Running, person: Person, user: Callable[..., None]) -> None:
+def test_the_audit_trail_has_sign_ins_and_refusals(
+    registry: Running, person: Person, user: Callable[..., None]
+) -> None:
     user("trailed")
     person.sign_in("trailed", "wrong")
     person.sign_in("trailed")
