@@ -135,7 +135,7 @@ async def personal(tx: Transaction, principal_id: int, name: str, actor: Actor) 
 
 
 async def _find(tx: Transaction, name: str) -> Project:
-    found = await rows.find(tx, name)
+    found = None if "@" in name else await rows.find(tx, name)  # no rows of what was deleted
     if found is None:
         alias = await aliases.find(tx, "project", name)
         raise ProjectUnknown(name if alias is None else f"{name}; it is called {alias.target} now")

@@ -32,6 +32,8 @@ class Renaming:
         Raises ProjectUnknown, AccountInvalid, AlreadyThere, TooMany where it has too many repositories.
         """
         names.parse_project(after)
+        if "@" in before:  # the row of one that was deleted
+            raise ProjectUnknown(before)
         if before == after:
             raise AlreadyThere(f"it is called {after} already")
         for _ in range(_TRIES):

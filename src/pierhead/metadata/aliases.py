@@ -15,6 +15,11 @@ class Alias:
     target: str  # what it is called now
     made_at: int
 
+    @property
+    def is_live(self) -> bool:
+        """Whether it leads to something that is not deleted."""
+        return "@" not in self.target
+
 
 _ALL = """
     SELECT project_aliases.name AS name, 'project' AS kind, projects.id AS target_id, projects.name AS target, made_at
@@ -25,17 +30,9 @@ _ALL = """
 """
 
 
-async def is_reserved(tx: Transaction, name: RepositoryName) -> bool:
-    """Whether a name, or its project's, leads to something that is called otherwise now."""
-    row = await tx.fetch_one(
-        """
-        SELECT 1 FROM repository_aliases WHERE name = :name
-         UNION ALL SELECT 1 FROM project_aliases WHERE name = :project LIMIT 1
-        """,
-        name=name,
-        project=name.project,
-    )
-    return row is not None
+async def reserving(tx: Transaction, name: RepositoryName) -> Alias | None:
+    """What a name, or its project's, leads to that is called otherwise now."""
+    return await find(tx, "repository", name) or await find(tx, "project", name.project)
 
 
 async def find(tx: Transaction, kind: Literal["project", "repository"], name: str) -> Alias | None:
@@ -78,6 +75,18 @@ async def add_repository(tx: Transaction, name: RepositoryName, repository_id: i
 
 async def remove(tx: Transaction, alias: Alias) -> None:
     await tx.execute(f"DELETE FROM {alias.kind}_aliases WHERE name = :name", name=alias.name)
+
+
+async def remove_of_repository(tx: Transaction, repository_id: int) -> None:
+    await tx.execute("DELETE FROM repository_aliases WHERE repository_id = :id", id=repository_id)
+
+
+async def remove_of_projects(tx: Transaction, trash_id: int) -> None:
+    """Of those in an entry of the trash."""
+    await tx.execute(
+        "DELETE FROM project_aliases WHERE project_id IN (SELECT id FROM projects WHERE trash_id = :trash_id)",
+        trash_id=trash_id,
+    )
 
 
 async def in_the_way(tx: Transaction, project_id: int, *, before: str, after: str) -> str | None:

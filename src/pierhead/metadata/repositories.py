@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pierhead.errors import AccessDenied, Busy, NameTaken
+from pierhead.errors import AccessDenied, AlreadyThere, Busy, NameTaken
 from pierhead.metadata import aliases, events
 from pierhead.metadata.database import Transaction
 from pierhead.metadata.portions import among
@@ -66,9 +66,14 @@ async def _make(tx: Transaction, name: RepositoryName, actor: Actor | None) -> N
         name=name,
         project=name.project,
     )
-    # Who asked before it was renamed: it is found by its next name when asked for once more.
-    if await aliases.is_reserved(tx, name):
+    alias = await aliases.reserving(tx, name)
+    if alias is not None and alias.is_live:
+        # Who asked before it was renamed: it is found by its next name when asked for once more.
         raise Busy(f"{name} was renamed meanwhile")
+    if alias is not None:
+        raise AlreadyThere(
+            f"{alias.name} leads to a {alias.kind} in the trash; first: pierhead project alias remove {alias.name}"
+        )
 
 
 async def _tell(tx: Transaction, project: str, actor: Actor) -> None:

@@ -167,7 +167,7 @@ async def place(tx: Transaction, asked: RepositoryName) -> Place:
     row = await tx.fetch_one(
         """
         SELECT repositories.name FROM repository_aliases JOIN repositories ON repositories.id = repository_id
-         WHERE repository_aliases.name = :name AND trash_id IS NULL
+         WHERE repository_aliases.name = :name AND trash_id IS NULL AND repositories.name NOT LIKE '%@%'
         """,
         name=asked,
     )
@@ -178,7 +178,7 @@ async def place(tx: Transaction, asked: RepositoryName) -> Place:
     row = await tx.fetch_one(
         """
         SELECT projects.name FROM project_aliases JOIN projects ON projects.id = project_id
-         WHERE project_aliases.name = :name AND trash_id IS NULL
+         WHERE project_aliases.name = :name AND trash_id IS NULL AND projects.name NOT LIKE '%@%'
         """,
         name=asked.project,
     )

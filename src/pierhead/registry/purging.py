@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from pierhead.errors import Pinned
-from pierhead.metadata import copies, events, locks, manifests, purging, repositories, trash, unreferenced
+from pierhead.metadata import aliases, copies, events, locks, manifests, purging, repositories, trash, unreferenced
 from pierhead.metadata import tags as tag_rows
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.purging import Purged
@@ -147,6 +147,7 @@ class Purging:
             if await purging.next_of_repository(tx, repository_id, limit=1):  # pushed while it was deleted
                 return
             if await repositories.leave_entry(tx, entry.id, repository_id):
+                await aliases.remove_of_repository(tx, repository_id)
                 await events.record(tx, "repository.purged", repository_id, actor)
 
         await self._database.write(end)
@@ -165,6 +166,7 @@ async def _end_empty(tx: Transaction, trash_id: int) -> None:
     """The entry of a repository or project, when nothing is in it any more."""
     if await trash.take(tx, trash_id) is None or await repositories.in_entry(tx, trash_id, limit=1):
         return
+    await aliases.remove_of_projects(tx, trash_id)
     await repositories.forget_entry(tx, trash_id)
     await trash.remove(tx, trash_id)
 

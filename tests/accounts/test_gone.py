@@ -1,0 +1,82 @@
+"""Names that lead to what was deleted, and rows of what was deleted: nobody gets at these by a name."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from pierhead.access.decisions import Decisions, Given
+from pierhead.errors import AlreadyThere, ProjectUnknown
+from pierhead.models import RepositoryName
+from tests.accounts.changing import OPERATOR, Changing
+from tests.contracts.database import Place
+from tests.registry.pushing import ALICE, Pushing, pushing
+
+pytestmark = pytest.mark.anyio
+
+OLD, NEW = RepositoryName("team/app"), RepositoryName("team/web")
+
+
+@pytest.fixture
+async def app(place: Place, tmp_path: Path) -> AsyncIterator[Pushing]:
+    async with pushing(place, tmp_path) as app:
+        yield app
+
+
+@pytest.fixture
+def accounts(app: Pushing) -> Changing:
+    return Changing(app.database, copied=True)
+
+
+async def led_to(accounts: Changing, name: str) -> str:
+    decisions = Decisions(accounts.database, Given())
+    await decisions.epoch()
+    return (await decisions.place(RepositoryName(name))).name
+
+
+async def names(app: Pushing) -> list[str]:
+    return [name for (name,) in await app.rows("SELECT name FROM repositories ORDER BY id")]
+
+
+async def test_a_name_leads_to_no_repository_that_was_purged(app: Pushing, accounts: Changing) -> None:
+    await app.image("a", "v1")
+    await accounts.projects.renaming.repository(OLD, NEW, by=OPERATOR)
+    entry = await app.registry.trash.delete_repository(NEW, actor=ALICE)
+    in_trash = await led_to(accounts, OLD)
+    with pytest.raises(AlreadyThere):
+        await app.image("b", "v2")
+    await app.registry.trash.purge(entry.id, actor=ALICE)
+
+    assert (in_trash, await led_to(accounts, OLD)) == (OLD, OLD)
+    await app.image("b", "v2")
+    assert await accounts.projects.renaming.aliases(size=9) == []
+
+
+async def test_a_name_leads_to_no_project_that_was_purged(app: Pushing, accounts: Changing) -> None:
+    await app.image("a", "v1")
+    await accounts.projects.renaming.project("team", "squad", by=OPERATOR)
+    entry = await app.registry.trash.delete_project("squad", actor=ALICE)
+    in_trash = await led_to(accounts, OLD)
+    with pytest.raises(AlreadyThere):
+        await app.image("b", "v2")
+    await app.registry.trash.purge(entry.id, actor=ALICE)
+
+    assert (in_trash, await led_to(accounts, OLD)) == (OLD, OLD)
+    await app.image("b", "v2")
+    assert await accounts.projects.renaming.aliases(size=9) == []
+
+
+async def test_what_was_deleted_is_not_changed_by_the_name_of_its_row(app: Pushing, accounts: Changing) -> None:
+    await app.image("a", "v1")
+    await app.registry.trash.delete_project("team", actor=ALICE)
+    [(row,)] = await app.rows("SELECT name FROM projects")
+    before = await names(app)
+
+    with pytest.raises(ProjectUnknown):
+        await accounts.projects.renaming.project(row, "squad", by=OPERATOR)
+    with pytest.raises(ProjectUnknown):
+        await accounts.projects.set_visibility(row, "public", by=OPERATOR)
+    with pytest.raises(ProjectUnknown):
+        await accounts.projects.show(row)
+
+    assert await names(app) == before
