@@ -87,7 +87,7 @@ async def test_a_page_of_ten_among_a_hundred_thousand_takes_five_milliseconds(tx
     assert len(await visible.names_after(tx, "", sees, limit=101)) == 10
 
     taken = []
-    for _ in range(5):
+    for _ in range(25):  # other work may be going on
         began = time.perf_counter()
         await visible.names_after(tx, "", sees, limit=101)
         taken.append(time.perf_counter() - began)
