@@ -17,13 +17,14 @@ from pierhead.access.principal import ANONYMOUS, Principal
 from pierhead.access.rights import Rights
 from pierhead.access.scopes import parse
 from pierhead.access.sources import Identity, WrongPassword
+from pierhead.access_settings import AccessSettings
 from pierhead.accounts.refresh_tokens import RefreshTokens
 from pierhead.accounts.signing_keys import SigningKeys
 from pierhead.errors import TooManyRequests, Unauthenticated
 from pierhead.metadata.database import Database
 from pierhead.metadata.sqlite.database import SqliteDatabase
 from pierhead.models import Place, RepositoryName
-from pierhead.settings import AccessSettings, Settings
+from pierhead.settings import Settings
 from tests.access.hashed import fast, write
 from tests.access.people import People, as_user
 

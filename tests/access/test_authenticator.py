@@ -13,11 +13,12 @@ from pierhead.access.authenticator import Access, Admitted
 from pierhead.access.htpasswd import Account
 from pierhead.access.loopback import Headers
 from pierhead.access.principal import ANONYMOUS
+from pierhead.access_settings import AccessSettings
 from pierhead.errors import OpenModeRefused, TooManyRequests, Unauthenticated
 from pierhead.metadata.database import Database
 from pierhead.metadata.sqlite.database import SqliteDatabase
 from pierhead.models import RepositoryName
-from pierhead.settings import AccessSettings, Settings
+from pierhead.settings import Settings
 from pierhead.verbs import ALL, Verb
 from tests.access.hashed import fast, write
 

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from pierhead.access.bearer import LONGEST, BearerBounds, Bearers, Opened
 from pierhead.access.principal import ANONYMOUS, Principal
 from pierhead.access.rights import TokenBounds
+from pierhead.access_settings import TokenSettings
 from pierhead.accounts.by import By
 from pierhead.accounts.signing_keys import Key, SigningKeys
 from pierhead.errors import ScopeInvalid, TokenInvalid
@@ -28,7 +29,6 @@ from pierhead.metadata.database import Database
 from pierhead.models import Actor, RepositoryName
 from pierhead.models import Place as Where
 from pierhead.patterns import Pattern
-from pierhead.settings import TokenSettings
 from pierhead.verbs import ACTIONS, ALL, NONE, Verb
 from tests.accounts.ageing import DAY, HOUR, age
 from tests.contracts.database import Place

@@ -11,8 +11,8 @@ from cryptography.x509.oid import NameOID
 
 from pierhead.access.certificates import Certificates
 from pierhead.access.sources import Identity
+from pierhead.access_settings import CertificateSettings
 from pierhead.errors import Unauthenticated
-from pierhead.settings import CertificateSettings
 
 NAMES = [x509.DNSName("node-7.example.org"), x509.RFC822Name("alice@example.org"),
          x509.UniformResourceIdentifier("spiffe://example.org/ci")]  # fmt: skip

@@ -9,10 +9,11 @@ import pytest
 from pierhead.access.authenticator import Access
 from pierhead.access.decisions import Decisions, Given
 from pierhead.access.principal import ANONYMOUS, Principal
+from pierhead.access_settings import AccessSettings, CertificateSettings, ProjectSettings
 from pierhead.errors import Unauthenticated
 from pierhead.metadata.database import Database
 from pierhead.models import RepositoryName
-from pierhead.settings import AccessSettings, CertificateSettings, ProjectSettings, Settings
+from pierhead.settings import Settings
 from pierhead.verbs import Verb
 from tests.access.hashed import fast, write
 from tests.access.people import People, as_user

@@ -3,8 +3,8 @@
 import pytest
 
 from pierhead.access.loopback import LoopbackGuard, is_loopback, start_mistake
+from pierhead.access_settings import AccessSettings
 from pierhead.errors import OpenModeRefused
-from pierhead.settings import AccessSettings
 
 HOST = (b"host", b"127.0.0.1:5000")
 

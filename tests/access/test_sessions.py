@@ -3,8 +3,8 @@
 import pytest
 
 from pierhead.access.sessions import Session, Sessions
+from pierhead.access_settings import PageSettings
 from pierhead.metadata.database import Database
-from pierhead.settings import PageSettings
 from tests.access.people import People, as_user
 
 pytestmark = pytest.mark.anyio

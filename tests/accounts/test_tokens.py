@@ -7,6 +7,7 @@ import pytest
 from pierhead.access.authenticator import Access
 from pierhead.access.principal import Principal
 from pierhead.access.tokens import Tokens as SigningIn
+from pierhead.access_settings import TokenSettings
 from pierhead.accounts import secret
 from pierhead.accounts.scopes import SYSTEM, Scope
 from pierhead.accounts.tokens import Asked, Made
@@ -21,7 +22,7 @@ from pierhead.errors import (
     Unauthenticated,
 )
 from pierhead.models import RepositoryName
-from pierhead.settings import Settings, TokenSettings
+from pierhead.settings import Settings
 from pierhead.verbs import Verb, Verbs
 from tests.accounts.changing import OPERATOR, Changing, by
 

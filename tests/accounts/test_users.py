@@ -3,11 +3,12 @@
 import pytest
 
 from pierhead.access.hashes import kind_of
+from pierhead.access_settings import PasswordSettings
 from pierhead.accounts import names, passwords
 from pierhead.errors import AccountInvalid, AlreadyThere, GivesTooMuch, PasswordRefused, PrincipalUnknown
 from pierhead.metadata import sign_ins
 from pierhead.metadata.sign_ins import SignedIn
-from pierhead.settings import PasswordSettings, Settings
+from pierhead.settings import Settings
 from pierhead.verbs import Verb
 from tests.accounts.changing import OPERATOR, PASSWORD, Changing, by
 

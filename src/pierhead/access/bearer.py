@@ -19,10 +19,10 @@ from typing import Any
 
 from pierhead.access.principal import Principal
 from pierhead.access.verified import Verified
+from pierhead.access_settings import TokenSettings
 from pierhead.accounts.signing_keys import ALGORITHM, Key, SigningKeys
 from pierhead.errors import ScopeInvalid, TokenInvalid
 from pierhead.models import Place, RepositoryName
-from pierhead.settings import TokenSettings
 from pierhead.verbs import ACTIONS, NONE, Verbs
 
 LONGEST = 8192  # bytes of a token: it has to fit into a header

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 from pierhead.access.sources import Identity
+from pierhead.access_settings import CertificateSettings
 from pierhead.errors import Unauthenticated
-from pierhead.settings import CertificateSettings
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate

@@ -9,10 +9,10 @@ from pierhead.access.bearer import Bearers, Minted, Opened
 from pierhead.access.loopback import Headers
 from pierhead.access.principal import ANONYMOUS, Principal
 from pierhead.access.scopes import Asked, Wanted
+from pierhead.access_settings import TokenSettings
 from pierhead.accounts.refresh_tokens import Proof, RefreshTokens
 from pierhead.errors import TokenUnknown, Unauthenticated
 from pierhead.models import RepositoryName
-from pierhead.settings import TokenSettings
 from pierhead.verbs import ACTIONS
 
 _SYSTEM = RepositoryName()

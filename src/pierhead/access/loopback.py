@@ -7,8 +7,8 @@ rebinding, cross-site requests), looks local by its address; its headers give it
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from pierhead.access_settings import AccessSettings
 from pierhead.errors import OpenModeRefused
-from pierhead.settings import AccessSettings
 
 Headers = list[tuple[bytes, bytes]]
 

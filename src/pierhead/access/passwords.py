@@ -19,11 +19,11 @@ from pierhead.access.htpasswd import Account, Accounts, AccountsFile
 from pierhead.access.principal import Principal
 from pierhead.access.sources import Identity, PasswordSource, SourceUnavailable, WrongPassword
 from pierhead.access.users import Users
+from pierhead.access_settings import AccessSettings
 from pierhead.errors import SignInUnavailable, TooManyRequests, Unauthenticated
 from pierhead.metadata import sign_ins
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.sign_ins import User
-from pierhead.settings import AccessSettings
 
 LONGEST_PASSWORD = 4096  # bytes
 LONGEST_NAME = 256  # characters

@@ -13,11 +13,11 @@ from functools import partial
 from typing import Literal
 
 from pierhead.access.principal import Principal
+from pierhead.access_settings import PageSettings
 from pierhead.errors import Unavailable
 from pierhead.metadata import sessions as rows
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.secrets import shared
-from pierhead.settings import PageSettings
 
 How = Literal["password", "oidc", "setup"]
 

@@ -5,6 +5,7 @@ import logging
 from pierhead.access.htpasswd import AccountsFile
 from pierhead.access.principal import Credential, Principal
 from pierhead.access.sources import Identity
+from pierhead.access_settings import ProjectSettings
 from pierhead.accounts import names
 from pierhead.accounts.projects import personal
 from pierhead.errors import Unauthenticated, Unavailable
@@ -12,7 +13,6 @@ from pierhead.metadata import locks, sign_ins
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.sign_ins import Named, SignedIn
 from pierhead.models import Actor
-from pierhead.settings import ProjectSettings
 
 log = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ import hashlib
 import secrets
 from functools import partial
 
+from pierhead.access_settings import PasswordSettings
 from pierhead.accounts import finding, names, passwords
 from pierhead.accounts.by import By
 from pierhead.errors import AlreadyThere, SetupOver
@@ -16,7 +17,6 @@ from pierhead.metadata import passwords as password_rows
 from pierhead.metadata import principals as rows
 from pierhead.metadata.database import Database, Transaction
 from pierhead.models import Actor
-from pierhead.settings import PasswordSettings
 from pierhead.verbs import ALL
 
 _ADMIN = "admin"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
+from pierhead.access_settings import ProjectSettings
 from pierhead.accounts import finding, names
 from pierhead.accounts.by import By
 from pierhead.accounts.grants import give
@@ -15,7 +16,6 @@ from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.grants import Grant
 from pierhead.metadata.projects import Project, Visibility
 from pierhead.models import Actor, RepositoryName
-from pierhead.settings import ProjectSettings
 from pierhead.verbs import ALL
 
 _ADMIN = "admin"

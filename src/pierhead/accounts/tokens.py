@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from pierhead.access_settings import TokenSettings
 from pierhead.accounts import finding, names, secret
 from pierhead.accounts.by import By
 from pierhead.accounts.holding import require_no_less
@@ -18,7 +19,6 @@ from pierhead.metadata import tokens as rows
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.principals import Principal
 from pierhead.metadata.tokens import Kind, Places, Token
-from pierhead.settings import TokenSettings
 from pierhead.verbs import Verbs
 
 _SECOND = 1_000_000  # microseconds

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
+from pierhead.access_settings import PasswordSettings
 from pierhead.accounts import finding, names, passwords
 from pierhead.accounts.by import By
 from pierhead.accounts.grants import give
@@ -15,7 +16,6 @@ from pierhead.metadata import principals as rows
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.grants import Grant
 from pierhead.metadata.principals import Principal
-from pierhead.settings import PasswordSettings
 
 _GRANTS_MOST = 1000
 _ADMIN = "admin"

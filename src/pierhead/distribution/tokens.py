@@ -15,6 +15,7 @@ from pierhead.access import scopes
 from pierhead.access.authenticator import Admitted
 from pierhead.access.issuing import Issued, Issuer
 from pierhead.access.principal import Principal
+from pierhead.access_settings import TokenSettings
 from pierhead.accounts.signing_keys import SigningKeys
 from pierhead.asgi.types import Headers, Receive, Scope, Send
 from pierhead.distribution import challenges, trail
@@ -22,7 +23,6 @@ from pierhead.distribution.call import Call
 from pierhead.distribution.errors import oci_error
 from pierhead.distribution.face import Face
 from pierhead.observability.observability import Observability
-from pierhead.settings import TokenSettings
 
 _FORM = b"application/x-www-form-urlencoded"
 _FORM_BYTES = 64 * 1024

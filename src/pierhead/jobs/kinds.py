@@ -5,6 +5,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import Protocol
 
+from pierhead.access_settings import TokenSettings
 from pierhead.accounts.refresh_tokens import RefreshTokens
 from pierhead.accounts.signing_keys import SigningKeys
 from pierhead.jobs.attempt import SECOND
@@ -21,7 +22,7 @@ from pierhead.registry.scrub import Scrub
 from pierhead.registry.trash import Trash
 from pierhead.registry.untagged import Expiry
 from pierhead.registry.uploads import Uploads
-from pierhead.settings import JobSettings, TokenSettings
+from pierhead.settings import JobSettings
 
 _MINUTE = 60.0
 _HOUR = 60 * _MINUTE

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+from pierhead.access_settings import AuditSettings
 from pierhead.metadata import events, seals
 from pierhead.metadata.database import Copyable, Transaction, Value
 from pierhead.metadata.trail import Filters
@@ -12,7 +13,6 @@ from pierhead.models import Actor
 from pierhead.registry.audit import Audit
 from pierhead.registry.audit.chain import Statement
 from pierhead.registry.audit.verifying import Verified
-from pierhead.settings import AuditSettings
 from tests.contracts.database import Place
 
 ALICE = Actor("alice", credential="basic", address="192.0.2.1", agent="docker/29", request_id="r1")

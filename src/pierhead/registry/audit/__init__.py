@@ -8,6 +8,7 @@ import random
 from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass, replace
 
+from pierhead.access_settings import AuditSettings
 from pierhead.metadata import history, trail
 from pierhead.metadata.database import Copyable, Transaction
 from pierhead.metadata.events import Note, Noted, monotonic
@@ -18,7 +19,6 @@ from pierhead.registry.audit.forwarding import Forwarding
 from pierhead.registry.audit.notes import Notes
 from pierhead.registry.audit.sealing import Sealing
 from pierhead.registry.audit.verifying import Verified, verify
-from pierhead.settings import AuditSettings
 
 _LOOKED_AT = 1000  # events that a page looks at, at least, where an index does not find all that is asked for
 _UNSEALED_SHOWN = 5000

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from pierhead.access_settings import AuditSettings
 from pierhead.errors import ForwardFailed
 from pierhead.metadata import seals, trail
 from pierhead.metadata.database import Database, Transaction
 from pierhead.registry.audit import telling
 from pierhead.registry.audit.chain import Statement
 from pierhead.registry.audit.syslog import Syslog
-from pierhead.settings import AuditSettings
 from pierhead.threads import finished
 
 _AT_ONCE = 500
