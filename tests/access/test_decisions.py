@@ -112,7 +112,8 @@ async def test_anonymous_pulls_what_is_public_and_nothing_else(either: Database)
     found = {name: await held(decisions, ANONYMOUS, RepositoryName(name)) for name in names}
 
     assert found == {
-        "open/app": {"pull"}, "open/missing": set(), "open/hidden": set(), "team/app": set(), "team/shown": {"pull"}, "missing/app": set()
+        "open/app": {"pull"}, "open/missing": set(), "open/hidden": set(), "team/app": set(),
+        "team/shown": {"pull"}, "missing/app": set(),
     }  # fmt: skip
     await people.run("UPDATE projects SET visibility = 'private' WHERE name = 'open'")
     assert await held(decisions, ANONYMOUS, RepositoryName("open/app")) == set()
