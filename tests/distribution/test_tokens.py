@@ -12,9 +12,10 @@ import jwt
 import pytest
 
 from pierhead.metadata.sqlite import engine
+from pierhead.registry.documents import OCI_IMAGE
 from tests.access.hashed import argon2, fast, write
 from tests.distribution.logs import failures
-from tests.distribution.wire import Socket, push_image, refused
+from tests.distribution.wire import Socket, image, push_blob, push_image, refused, sha256
 from tests.running import Running, serving
 
 ADMIN, ANN = ("admin", "correct horse"), ("ann", "battery staple")
@@ -337,6 +338,31 @@ def test_what_is_taken_away_is_taken_from_tokens_too(server: Running) -> None:
         with undone(server, sql, undo):
             assert ask(server, bearer, path).status_code == 401
         assert ask(server, bearer, path).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["manifest", "blob"])
+def test_what_is_taken_away_while_a_body_comes_slowly_is_not_held_at_its_end(server: Running, kind: str) -> None:
+    content = image(b"{}") if kind == "manifest" else b"a blob"
+    way = {
+        "manifest": ("PUT", "/v2/team/app/manifests/late"),
+        "blob": ("POST", f"/v2/team/app/blobs/uploads/?digest={sha256(content)}"),
+    }
+    with httpx.Client(base_url=server.url, auth=ADMIN) as client:
+        push_blob(client, "team/app", b"{}")
+    change(server, "UPDATE grants SET role = 'writer'")
+    bearer = token(server, "repository:team/app:pull,push", auth=ANN)
+    with Socket(server) as slow:
+        headers = f"Authorization: Bearer {bearer}", f"Content-Type: {OCI_IMAGE}", f"Content-Length: {len(content)}"
+        slow.request(*way[kind], *headers, body=content[:3])
+        time.sleep(0.5)
+        change(server, "UPDATE grants SET role = 'reader'")
+        time.sleep(0.7)
+        answer = slow.send(content[3:]).answer()
+
+    refused(answer, 403, "DENIED")
+    with httpx.Client(base_url=server.url, auth=ADMIN) as client:
+        assert "late" not in client.get("/v2/team/app/tags/list").json()["tags"]
+        assert kind == "manifest" or client.head(f"/v2/team/app/blobs/{sha256(content)}").status_code == 404
 
 
 def test_a_line_of_the_file_that_goes_takes_its_tokens_along(server: Running) -> None:

@@ -162,6 +162,15 @@ class Access:
         self.count(principal, address)
         return await self.standing(principal, asked, fresh=fresh)
 
+    async def again(self, admitted: Admitted, asked: RepositoryName) -> Admitted:
+        """What somebody holds by now who was let in a while ago. Raises as `admit` does."""
+        if not admitted.rights.everything:
+            self._look_at_the_file()
+            return await self.standing(admitted.principal, asked)
+        if not await self.is_open():
+            raise Unauthenticated("this registry has accounts by now")
+        return admitted
+
     def count(self, principal: Principal, address: str) -> None:
         """One request more of somebody. Raises TooManyRequests."""
         if principal.id is None and principal.rule is None:  # nobody, with or without a token that says so

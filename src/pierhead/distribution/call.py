@@ -16,7 +16,7 @@ import orjson
 from pierhead.access.authenticator import Admitted
 from pierhead.asgi.types import Headers, Message, Receive, Scope, Send
 from pierhead.distribution.routes import Match
-from pierhead.errors import BodyTooShort, BodyTooSlow, HeaderInvalid, QueryInvalid
+from pierhead.errors import AccessDenied, BodyTooShort, BodyTooSlow, HeaderInvalid, QueryInvalid
 from pierhead.models import Actor, RepositoryName
 from pierhead.observability.requests import RequestRecord
 from pierhead.verbs import Verbs
@@ -33,6 +33,8 @@ _DRAIN_SECONDS = 30.0
 # Pieces of a body up to this are handed on together.
 _GATHERED_BYTES = 256 * 1024
 _TIMER_SECONDS = 1.0
+# For so long what was decided at its beginning counts for a request.
+_HELD_SECONDS = 1.0
 # From this length on it is worth noticing that the client has left.
 _WATCH_BYTES = 4 * 1024 * 1024
 _ZERO_COPY = "http.response.zerocopysend"
@@ -155,6 +157,18 @@ class Call:
     @property
     def held(self) -> Verbs:
         return self.admitted.verbs
+
+    async def admit_again(self) -> None:
+        """After a body, which may come for hours: what was held when it began may be taken away by now.
+
+        Raises as `Access.admit` does, and AccessDenied.
+        """
+        if time.perf_counter() - self.record.started < _HELD_SECONDS:
+            return
+        admitted = await self.face.access.again(self.admitted, self.match.repository)
+        if self.match.needs is not None and self.match.needs not in admitted.verbs:
+            raise AccessDenied(f"{self.match.needs} on {self.match.repository}")
+        self.admitted = admitted
 
     # Its body
 

@@ -55,6 +55,7 @@ async def put_manifest(call: Call) -> None:
     content = None if stated is not None and stated > limit else await call.body(limit)
     if content is None:
         raise ManifestTooLarge(f"at most {limit} bytes are allowed")
+    await call.admit_again()
     pushed = await call.face.registry.manifests.push(
         call.repository,
         reference,

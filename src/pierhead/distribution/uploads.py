@@ -55,7 +55,8 @@ async def _upload_at_once(call: Call, digest: Digest) -> None:
     repository, uploads = call.repository, call.face.registry.uploads
     upload = await uploads.start(repository, algorithm=digest.algorithm)
     if uploads.takes_whole(call.content_length):
-        await uploads.push(upload, digest, await _whole(call), actor=call.actor, told=False)
+        content = await _whole(call)
+        await uploads.push(upload, digest, content, actor=call.actor, told=False)
         await _created(call, digest)
         return
     async with call.face.upload_slots, uploads.receive(repository, upload.id, told=False) as receiving:
@@ -106,7 +107,8 @@ async def finish_upload(call: Call) -> None:
         return
     chunk = _chunk(call)
     if not upload.saved and chunk is None and uploads.takes_whole(call.content_length):
-        await uploads.push(upload, digest, await _whole(call), actor=call.actor)
+        content = await _whole(call)
+        await uploads.push(upload, digest, content, actor=call.actor)
         await _created(call, digest)
         return
     async with (
@@ -130,11 +132,13 @@ async def _whole(call: Call) -> bytes:
     content = await call.body(length)
     if content is None or len(content) != length:
         raise SizeInvalid(f"Content-Length says {length} bytes, {call.record.bytes_in} came")
+    await call.admit_again()
     return content
 
 
 async def _receive(call: Call, receiving: Receiving) -> None:
     await call.feed(receiving.write)
+    await call.admit_again()
 
 
 def _chunk(call: Call) -> tuple[int, int] | None:
