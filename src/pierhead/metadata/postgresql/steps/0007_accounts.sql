@@ -142,8 +142,16 @@ CREATE TABLE access_epoch (
     closed BIGINT
 );
 INSERT INTO access_epoch (one, number) VALUES (1, 1);
+-- Once in a transaction, as others see nothing of it before its end: each version of the one row has to be passed by
+-- the next change, so that a project of many thousand repositories could not be deleted otherwise.
 CREATE FUNCTION count_access() RETURNS TRIGGER LANGUAGE plpgsql
-    AS $$ BEGIN UPDATE access_epoch SET number = number + 1; RETURN NULL; END $$;
+    AS $$ BEGIN
+        IF current_setting('pierhead.counted', true) IS DISTINCT FROM txid_current()::TEXT THEN
+            UPDATE access_epoch SET number = number + 1;
+            PERFORM set_config('pierhead.counted', txid_current()::TEXT, true);
+        END IF;
+        RETURN NULL;
+    END $$;
 CREATE TRIGGER principals_count AFTER INSERT OR UPDATE OF name, source, subject, project_id, groups, disabled_at
     OR DELETE ON principals
     FOR EACH ROW EXECUTE FUNCTION count_access();
