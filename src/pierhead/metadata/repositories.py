@@ -27,11 +27,12 @@ async def ensure(tx: Transaction, name: RepositoryName, actor: Actor | None = No
 
     Raises AccessDenied for who may push to a new project alone, where somebody else has made it meanwhile.
     """
-    if actor is not None and actor.founds and await _is_foreign(tx, name.project, actor):
-        raise AccessDenied(f"push on {name}")
     for _ in range(_TRIES):
         found = await identify(tx, name)
         if found is not None:
+            # Only now: whoever made the project at the same time was waited for, and is seen.
+            if actor is not None and actor.founds and await _is_foreign(tx, name.project, actor):
+                raise AccessDenied(f"push on {name}")
             return found
         await _make(tx, name, actor)
     raise Busy(f"{name} is being deleted")
