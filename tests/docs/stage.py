@@ -147,18 +147,24 @@ class Stage:
     def _run(self, command: str) -> subprocess.CompletedProcess[str]:
         """In a shell of its own, that takes over the directory and the environment of the last one, like a session."""
         state = self._scratch / "state"
-        ran = subprocess.run(
+        # A server that a page says is refused would else ask for the port of the page, which others may have.
+        port = {"PIERHEAD_SERVER_PORT": self._names["port"]} if _SERVES.search(command) else {}
+        process = subprocess.Popen(
             ["bash", "-eo", "pipefail", "-c", f"{command}\n{{ pwd; env -0; }} > {state}"],
             cwd=self._folder,
-            env=self._environment,
+            env={**self._environment, **port},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # nobody is there to type a password
             text=True,
-            timeout=_COMMAND_SECONDS,
-            check=False,
         )
+        try:
+            shown, _ = process.communicate(timeout=_COMMAND_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # with what it started, which would else go on
+            raise
+        ran = subprocess.CompletedProcess(command, process.returncode, shown)
         if ran.returncode == 0:
             folder, _, variables = state.read_text().partition("\n")
             self._folder = Path(folder)
