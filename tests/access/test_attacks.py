@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from starlette.requests import Request
 
 from pierhead.access import rights as rights_module
 from pierhead.access.authenticator import Access
@@ -20,11 +21,13 @@ from pierhead.access.sources import Identity, WrongPassword
 from pierhead.access_settings import AccessSettings
 from pierhead.accounts.refresh_tokens import RefreshTokens
 from pierhead.accounts.signing_keys import SigningKeys
-from pierhead.errors import TooManyRequests, Unauthenticated
+from pierhead.errors import BadRequest, TooManyRequests, Unauthenticated
 from pierhead.metadata.database import Database
 from pierhead.metadata.sqlite.database import SqliteDatabase
 from pierhead.models import Place, RepositoryName
-from pierhead.settings import Settings
+from pierhead.settings import AccessSettings, Settings
+from pierhead.web import visit as visit_module
+from pierhead.web.visit import Visit
 from tests.access.hashed import fast, write
 from tests.access.people import People, as_user
 
@@ -272,3 +275,17 @@ async def test_a_private_repository_of_a_public_project_is_refused_like_one_that
 
         await people.repository("open/nothing")
         assert (await access.standing(bob, RepositoryName("open/nothing"))).verbs
+
+
+async def test_a_form_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def receive() -> dict[str, object]:
+        await asyncio.sleep(0.01)
+        return {"type": "http.request", "body": b"a", "more_body": True}
+
+    monkeypatch.setattr(visit_module, "_FORM_SECONDS", 0.1)
+    kind = (b"content-type", b"application/x-www-form-urlencoded")
+    visit = Visit.__new__(Visit)
+    visit.request = Request({"type": "http", "method": "POST", "headers": [kind]}, receive)
+
+    with pytest.raises(BadRequest, match="within"):
+        await visit._read_form()

@@ -53,6 +53,22 @@ def test_others_at_another_address_or_of_another_name_go_on(clock: list[float]) 
     backoff.require("bob", "10.0.0.1")
 
 
+def test_nobody_is_kept_out_by_what_others_guess_where_he_came_in_before(clock: list[float]) -> None:
+    backoff = Backoff(failures=3, longest=1000)
+    backoff.right("ann", "10.9.9.9")
+    for number in range(40):  # names and addresses of all kinds; the waits are over by the next guess
+        clock[0] += 60
+        wrong(backoff, "ann", f"10.0.0.{number}")
+        wrong(backoff, f"bob{number}", "10.9.9.9")
+
+    with pytest.raises(TooManyRequests):
+        backoff.require("ann", "10.8.8.8")
+    with pytest.raises(TooManyRequests):
+        backoff.require("cyd", "10.9.9.9")
+    backoff.require("ann", "10.9.9.9")
+    assert [wrong(backoff, "ann", "10.9.9.9") for _ in range(4)] == [True, True, True, False]
+
+
 @pytest.mark.parametrize("spelling", ["ann", "Ann", "ANN", " ann ", "\uff41nn", "aNn\u2003"])
 def test_a_name_that_a_directory_takes_for_the_same_is_the_same(clock: list[float], spelling: str) -> None:
     backoff = Backoff(failures=3, longest=10)

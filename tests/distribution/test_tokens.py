@@ -520,3 +520,12 @@ def test_anybody_verifies_tokens_by_the_published_keys(server: Running) -> None:
     assert answer.headers["cache-control"] == "public, max-age=600"
     assert found["sub"] == "ann"
     assert "d" not in answer.json()["keys"][0]
+
+
+def test_a_form_of_a_page_that_is_cut_is_no_failure_of_the_server(server: Running) -> None:
+    headers = f"Content-Type: {FORM}", "Content-Length: 100"
+    with Socket(server) as one:
+        one.request("POST", "/sign-in", *headers, body=b"name=")
+    time.sleep(0.3)
+
+    assert failures(server.log) == []

@@ -1,8 +1,8 @@
 """Brute force: after some wrong passwords the next one has to wait, longer each time.
 
-Counted by name and address together, by name, and by address; each with a patience of its own, so that nobody is kept
-out for long by guesses that others make. Only passwords are counted and held back: tokens and sessions are too long to
-be guessed, and go on.
+Counted by name and address together, by name, and by address; each with a patience of its own. Nobody is kept out by
+guesses that others make: where somebody came in lately, what was guessed there for that name alone counts. Only
+passwords are counted and held back: tokens and sessions are too long to be guessed, and go on.
 
 A name counts as a directory may read it, whatever its case; an address of IPv6 by its network. What is being checked
 just now counts too: guesses that are sent at once are no more than guesses sent one after another.
@@ -18,6 +18,7 @@ from pierhead.addresses import countable
 from pierhead.errors import TooManyRequests
 
 _FORGOTTEN_SECONDS = 3600.0
+_KNOWN_SECONDS = 86_400.0
 _ENTRIES = 20_000
 # How many times more wrong passwords are taken for a name from everywhere, and from an address for all names.
 _BY_NAME, _BY_ADDRESS = 4, 10
@@ -30,12 +31,14 @@ class Backoff:
         self._longest = longest
         # (name, address) -> how many, and when the last one was
         self._wrong: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
+        # (name, address) -> when somebody came in there by that name
+        self._right: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._trying: dict[tuple[str, str], int] = {}
 
     def require(self, name: str, address: str) -> None:
         """Raises TooManyRequests while somebody has to wait."""
         now = time.monotonic()
-        waits = (self._wait(key, limit, now) for key, limit in self._keys(name, address))
+        waits = (self._wait(key, limit, now) for key, limit in self._counting(name, address))
         wait = max(waits, default=0.0)
         if wait > 0:
             raise TooManyRequests("too many wrong passwords", retry_after=int(wait) + 1)
@@ -43,7 +46,7 @@ class Backoff:
     @contextmanager
     def trying(self, name: str, address: str) -> Iterator[None]:
         """While a password is checked. Raises TooManyRequests where as many are being checked as may be wrong."""
-        keys = self._keys(name, address)
+        keys = self._counting(name, address)
         if any(self._trying.get(key, 0) >= max(limit - self._count(key), 1) for key, limit in keys):
             raise TooManyRequests("too many passwords are being checked", retry_after=1)
         for key, _ in keys:
@@ -67,7 +70,18 @@ class Backoff:
 
     def right(self, name: str, address: str) -> None:
         """Whoever knows the password is not who guessed. What was guessed at other names counts on."""
-        self._wrong.pop((_spelled(name), countable(address)), None)
+        key = _spelled(name), countable(address)
+        self._wrong.pop(key, None)
+        self._right[key] = time.monotonic()
+        self._right.move_to_end(key)
+        while len(self._right) > _ENTRIES:
+            self._right.popitem(last=False)
+
+    def _counting(self, name: str, address: str) -> tuple[tuple[tuple[str, str], int], ...]:
+        """What is looked at: where somebody came in by this name, not what others did."""
+        keys = self._keys(name, address)
+        since = self._right.get(keys[0][0]) if keys else None
+        return keys if since is None or time.monotonic() - since > _KNOWN_SECONDS else keys[:1]
 
     def _keys(self, name: str, address: str) -> tuple[tuple[tuple[str, str], int], ...]:
         if not self._failures:

@@ -4,6 +4,7 @@ A form that changes something must come from a page of this registry (Origin, Se
 only such a page knew: of the session, or before there is one, of a cookie that was set with the form.
 """
 
+import asyncio
 import re
 import secrets
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from dataclasses import replace
 from hmac import compare_digest
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from pierhead.access.authenticator import Admitted
@@ -29,6 +30,7 @@ from pierhead.web.seals import Seals
 
 _FORM_TYPE = "application/x-www-form-urlencoded"
 _FORM_MAX = 64 * 1024  # bytes
+_FORM_SECONDS = 30.0
 _FIELDS_MAX = 40
 _TOKEN = "form_token"  # noqa: S105  the name of a field
 _OWN_SITES = frozenset(("same-origin", "none"))
@@ -205,18 +207,25 @@ class Visit:
     async def _read_form(self) -> Mapping[str, str]:
         if self.request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM_TYPE:
             raise BadRequest("a form is expected")
-        body = b""
-        async for piece in self.request.stream():
-            body += piece
-            if len(body) > _FORM_MAX:
-                raise BadRequest(f"a form has at most {_FORM_MAX} bytes")
         try:
+            async with asyncio.timeout(_FORM_SECONDS):
+                body = await self._body()
             fields = parse_qsl(
                 body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS_MAX
             )
         except ValueError:
             raise BadRequest("this form is malformed") from None
+        except (TimeoutError, ClientDisconnect):
+            raise BadRequest(f"a form is expected within {_FORM_SECONDS:g} seconds") from None
         return dict(fields)
+
+    async def _body(self) -> bytes:
+        body = b""
+        async for piece in self.request.stream():
+            body += piece
+            if len(body) > _FORM_MAX:
+                raise BadRequest(f"a form has at most {_FORM_MAX} bytes")
+        return body
 
     def finish(self, response: Response) -> Response:
         """With the cookies that were set meanwhile."""
