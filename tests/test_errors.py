@@ -4,7 +4,7 @@ import pytest
 
 from pierhead import errors
 from pierhead.distribution.errors import OCI_ERRORS, oci_error
-from pierhead.errors import ConfigurationError, ForwardFailed, MoveFailed, PierheadError
+from pierhead.errors import ConfigurationError, ForwardFailed, MoveFailed, PierheadError, TrailBroken
 
 # distribution-spec 1.1.1, "Error Codes".
 CODES = {
@@ -24,7 +24,7 @@ CODES = {
     "TOOMANYREQUESTS",
 }
 # Raised before anything is served, or by commands.
-NEVER_ON_THE_WIRE = {ConfigurationError, ForwardFailed, MoveFailed}
+NEVER_ON_THE_WIRE = {ConfigurationError, ForwardFailed, MoveFailed, TrailBroken}
 TREE = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, PierheadError)]
 
 

@@ -28,7 +28,7 @@ PierheadError
 ├── Unavailable             StorageFull · StorageFailed · Busy · MetadataUnavailable · Moving · Moved
 │                           SignInUnavailable
 ├── BlobMissing
-├── ForwardFailed           of the audit trail: never on the wire
+├── ForwardFailed · TrailBroken   of the audit trail: never on the wire
 ├── MoveFailed              of a registry into another one: never on the wire
 └── ConfigurationError      every mistake of the configuration, or a store that may not be served
 
@@ -379,6 +379,10 @@ class BlobMissing(PierheadError):
 
 class ForwardFailed(PierheadError):
     """events could not be handed on"""
+
+
+class TrailBroken(PierheadError):
+    """an event is not as it was sealed, so neither it nor any later one is let go of"""
 
 
 class MoveFailed(PierheadError):

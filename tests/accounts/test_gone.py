@@ -1,13 +1,16 @@
 """Names that lead to what was deleted, and rows of what was deleted: nobody gets at these by a name."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from pierhead.access.decisions import Decisions, Given
-from pierhead.errors import AlreadyThere, ProjectUnknown
-from pierhead.models import RepositoryName
+from pierhead.accounts import projects as rules
+from pierhead.errors import AlreadyThere, NameTaken, ProjectUnknown
+from pierhead.models import Actor, RepositoryName
+from pierhead.verbs import Verb
 from tests.accounts.changing import OPERATOR, Changing
 from tests.contracts.database import Place
 from tests.registry.pushing import ALICE, Pushing, pushing
@@ -80,3 +83,30 @@ async def test_what_was_deleted_is_not_changed_by_the_name_of_its_row(app: Pushi
         await accounts.projects.show(row)
 
     assert await names(app) == before
+
+
+async def test_a_user_whose_own_project_was_purged_gets_another_one(app: Pushing, accounts: Changing) -> None:
+    ann = await accounts.user("ann")
+    own = partial(rules.personal, principal_id=ann, name="ann", actor=Actor("ann"))
+    first = await app.database.write(own)
+    entry = await app.registry.trash.delete_project("ann", actor=ALICE)
+    while_in_trash = await app.database.write(own)
+    await app.registry.trash.purge(entry.id, actor=ALICE)
+
+    assert while_in_trash == first
+    assert await app.database.write(own) not in (None, first)
+    assert await accounts.may("ann", Verb.PUSH, "ann/app")
+
+
+async def test_a_project_comes_back_to_no_name_that_leads_elsewhere(app: Pushing, accounts: Changing) -> None:
+    await app.image("a", "v1")
+    await app.registry.trash.delete_project("team", actor=ALICE)
+    await app.image("b", "v2")
+    await accounts.projects.renaming.project("team", "squad", by=OPERATOR)
+
+    with pytest.raises(NameTaken, match="team leads to squad; first: pierhead project alias remove team"):
+        await app.registry.trash.restoring.project("team", reason=None, actor=ALICE)
+    await accounts.projects.renaming.remove_alias("team", by=OPERATOR)
+    await app.registry.trash.restoring.project("team", reason=None, actor=ALICE)
+
+    assert await app.has("v1")

@@ -60,7 +60,14 @@ async def add(tx: Transaction, name: str, *, visibility: Visibility = "private",
 
 
 async def owned_by(tx: Transaction, principal_id: int) -> int | None:
-    row = await tx.fetch_one("SELECT id FROM projects WHERE owner_id = :id ORDER BY id LIMIT 1", id=principal_id)
+    """One in the trash counts, as it may come back; one that was purged does not."""
+    row = await tx.fetch_one(
+        """
+        SELECT id FROM projects
+         WHERE owner_id = :id AND (trash_id IS NOT NULL OR name NOT LIKE '%@%') ORDER BY id LIMIT 1
+        """,
+        id=principal_id,
+    )
     return row[0] if row else None
 
 

@@ -21,7 +21,7 @@ from pierhead.errors import (
     TagExists,
     TimeOver,
 )
-from pierhead.metadata import belongings, copies, events, locks, manifests, repositories, trash
+from pierhead.metadata import aliases, belongings, copies, events, locks, manifests, repositories, trash
 from pierhead.metadata import tags as tag_rows
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.tags import Move
@@ -124,7 +124,7 @@ class Restoring:
                 raise TimeOver(f"{name} was purged") if over else NotInTrash(f"project {name}")
             entry = await _taken(tx, found)
             if not await repositories.show_project(tx, entry.project_id, name):
-                way = f"delete the other one first, then: {way_back(entry)} --entry {entry.id}"
+                way = f"{await _makes_free(tx, name)}, then: {way_back(entry)} --entry {entry.id}"
                 raise NameTaken(f"project {name}; {way}")
             await repositories.show_all(tx, entry.id)
             return await self._settle(tx, entry, name, reason=reason, actor=actor)
@@ -226,6 +226,14 @@ class Restoring:
         entry = await trash.find(tx, own)
         assert entry is not None  # noqa: S101  it was just made
         return (await self._bring_back(tx, repository, entry, reason=reason, actor=actor)).manifests
+
+
+async def _makes_free(tx: Transaction, project: str) -> str:
+    """What has to be done for a project to get its name back."""
+    alias = await aliases.find(tx, "project", project)
+    if alias is None:
+        return "delete the other one first"
+    return f"{project} leads to {alias.target}; first: pierhead project alias remove {project}"
 
 
 async def _gather(tx: Transaction, repository_id: int, trash_id: int) -> None:

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from pierhead.errors import TrailBroken
 from pierhead.metadata import seals
 from pierhead.metadata.database import Copyable, Transaction
 from pierhead.registry.audit import Audit
@@ -255,6 +256,24 @@ async def test_what_stayed_of_old_events_is_proven_too(place: Place) -> None:
         assert "None: events up to 6 went, and the last head in the database does not say so" in faults(
             await audit.verify()
         )
+
+
+async def test_what_was_changed_is_neither_forgotten_nor_signed_when_its_time_is_over(place: Place) -> None:
+    async with trail(place, keep_days=365) as (audit, database):
+        await add_history(database)
+        await sealed(audit, database, 5)
+        await change(database, "UPDATE events SET actor = 'mallory' WHERE sequence = 2")
+
+        with pytest.raises(TrailBroken, match="event 2; pierhead audit verify"):
+            await audit.sealing.prune_all(8)
+
+        found = await audit.verify(await heads(database))
+        assert (faults(found), found.pruned) == (["2: is not as it was sealed"], 1)
+        # Nor does an event go early because somebody made it look old, or the one before it is away.
+        await change(database, "DELETE FROM events WHERE sequence = 2")
+        with pytest.raises(TrailBroken, match="event 2;"):
+            await audit.sealing.prune_all(8)
+        assert faults(await audit.verify()) == ["2: is missing"]
 
 
 async def test_without_a_limit_nothing_goes(both: Both) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from pierhead.errors import TrailBroken
 from pierhead.metadata.seals import Chain, Sealed
 
 if TYPE_CHECKING:
@@ -37,6 +38,20 @@ def sealed(chain: Chain, waiting: Iterable[Sealed]) -> tuple[Chain, list[Sealed]
         seal = seal_of(seal, columns)
         made.append(Sealed(columns, seal))
     return replace(chain, sequence=sequence, seal=seal), made
+
+
+def unbroken(chain: Chain, old: Iterable[Sealed]) -> list[Sealed]:
+    """Those that follow what went last, as they were sealed. Raises TrailBroken where the first of them does not."""
+    found: list[Sealed] = []
+    sequence, seal = chain.pruned, chain.pruned_seal
+    for one in old:
+        if one.sequence != sequence + 1 or seal_of(seal, one.columns) != one.seal:
+            if not found:
+                raise TrailBroken(f"event {sequence + 1}; pierhead audit verify tells more")
+            break
+        found.append(one)
+        sequence, seal = one.sequence, one.seal
+    return found
 
 
 def pruned(chain: Chain, going: Iterable[Sealed], lasting: set[int]) -> Chain:

@@ -6,6 +6,7 @@ Any number of processes may do so at once: whoever goes on with the chain holds 
 # ruff: noqa: PLC0415
 
 import asyncio
+import itertools
 import time
 from typing import TYPE_CHECKING
 
@@ -91,7 +92,8 @@ class Sealing:
     async def prune(self, upto: int) -> int:
         """Lets go of some events that are too old, up to a number; returns how many it looked at.
 
-        Those that others need stay, and a signed head says which of them there are.
+        Those that others need stay, and a signed head says which of them there are. Raises TrailBroken where the next
+        one is not as it was sealed: nobody shall have his changes forgotten, or signed, by waiting.
         """
         if not self._keep:
             return 0
@@ -100,11 +102,10 @@ class Sealing:
         async def prune(tx: Transaction) -> int:
             chain = await seals.hold_chain(tx)
             oldest = await clock.read(tx) - self._keep
-            going = []
-            for one in await seals.walk(tx, after=chain.pruned + 1, limit=_PRUNED_AT_ONCE):
-                if one.columns["at"] >= oldest or one.sequence > min(upto, chain.sequence):
-                    break
-                going.append(one)
+            found = await seals.walk(tx, after=chain.pruned + 1, limit=_PRUNED_AT_ONCE)
+            last = min(upto, chain.sequence)
+            old = itertools.takewhile(lambda one: one.columns["at"] < oldest and one.sequence <= last, found)
+            going = chains.unbroken(chain, old)
             if not going:
                 return 0
             lasting = await seals.lasting(tx, going)
