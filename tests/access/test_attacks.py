@@ -25,7 +25,7 @@ from pierhead.errors import BadRequest, TooManyRequests, Unauthenticated
 from pierhead.metadata.database import Database
 from pierhead.metadata.sqlite.database import SqliteDatabase
 from pierhead.models import Place, RepositoryName
-from pierhead.settings import AccessSettings, Settings
+from pierhead.settings import Settings
 from pierhead.web import visit as visit_module
 from pierhead.web.visit import Visit
 from tests.access.hashed import fast, write

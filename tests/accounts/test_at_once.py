@@ -31,7 +31,11 @@ async def test_of_two_who_push_to_a_new_project_at_once_one_has_it(
     pushing = asyncio.create_task(database.write(first))
     await made.wait()
     actor = Actor("bob", id=bob, founds=True)
-    late = asyncio.create_task(other.write(partial(repositories.ensure, name=RepositoryName("new/b"), actor=actor)))
+
+    async def second(tx: Transaction) -> int:
+        return await repositories.ensure(tx, RepositoryName("new/b"), actor)
+
+    late = asyncio.ensure_future(other.write(second))
 
     await pushing
     with pytest.raises(AccessDenied):
