@@ -262,16 +262,29 @@ async def test_who_proves_nothing_is_counted_by_address_too(database: Database) 
                 await access.admit(bearer(false), LOCAL, APP)
 
 
-async def test_a_private_repository_of_a_public_project_is_refused_like_one_that_is_not_there(either: Database) -> None:
+async def test_a_private_repository_of_a_public_project_is_refused_like_one_that_is_not_there(
+    either: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     people = People(either)
     await people.project("open", visibility="public")
     await people.repository("open/secret", visibility="private")
     bob = as_user(await people.user("bob"), "bob")
     await people.run("UPDATE access_epoch SET closed = 1")
     with access_to(either) as access:
-        for principal in (ANONYMOUS, bob):
+        reads: list[RepositoryName] = []
+        place = access.decisions.place
+
+        async def counting(name: RepositoryName, *, anew: bool = False) -> Place:
+            reads.extend([name] if anew or name not in access.decisions._places else [])
+            return await place(name, anew=anew)
+
+        monkeypatch.setattr(access.decisions, "place", counting)
+        for principal in (ANONYMOUS, bob, ANONYMOUS, bob):
+            reads.clear()
             for name in ("open/secret", "open/nothing"):
                 assert not (await access.standing(principal, RepositoryName(name))).verbs
+            # As much is asked of the database for what is there as for what is not.
+            assert reads.count(RepositoryName("open/secret")) == reads.count(RepositoryName("open/nothing"))
 
         await people.repository("open/nothing")
         assert (await access.standing(bob, RepositoryName("open/nothing"))).verbs

@@ -1,11 +1,12 @@
 """The catalog for one who sees a part of it."""
 
 import time
+from typing import Any
 
 import pytest
 
 from pierhead.metadata import visible
-from pierhead.metadata.database import Transaction
+from pierhead.metadata.database import Row, Transaction
 from pierhead.models import EVERYTHING, RepositoryName, Visible
 from tests.metadata.rows import add_manifest
 
@@ -50,6 +51,37 @@ async def test_a_narrow_token_takes_away_and_gives_nothing(tx: Transaction, size
     assert await paged(tx, Visible(everything=True, within=within), size) == ["a/b", "a/b/c", "c/open", "c/shut"]
     assert await paged(tx, Visible(within=within), size) == ["c/open"]
     assert await paged(tx, Visible(projects=frozenset({ids["b"]}), within=()), size) == []
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+async def test_what_a_narrow_token_names_and_may_not_be_seen_hides_nothing_behind_it(
+    tx: Transaction, size: int
+) -> None:
+    for name in ("c/a", "c/b", "c/c"):
+        await add_manifest(tx, RepositoryName(name), "m")
+    ids = await fill(tx)
+
+    assert await paged(tx, Visible(within=((ids["c"], "**"),)), size) == ["c/open"]
+
+
+async def test_a_pattern_that_fits_nothing_is_looked_for_in_few_pieces(
+    tx: Transaction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(300):
+        await add_manifest(tx, RepositoryName(f"big/r{number}"), "m")
+    row = await tx.fetch_one("SELECT id FROM projects WHERE name = 'big'")
+    assert row is not None
+    asked: list[str] = []
+    fetch_all = tx.fetch_all
+
+    async def counting(sql: str, **values: Any) -> list[Row]:
+        asked.append(sql)
+        return await fetch_all(sql, **values)
+
+    monkeypatch.setattr(tx, "fetch_all", counting)
+    await visible.names_after(tx, "", Visible(everything=True, within=((row[0], "**/z"),)), limit=1)
+
+    assert len(asked) < 15
 
 
 async def test_more_public_projects_than_are_asked_one_by_one(tx: Transaction, monkeypatch: pytest.MonkeyPatch) -> None:

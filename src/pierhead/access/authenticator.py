@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
@@ -22,7 +22,7 @@ from pierhead.access.tokens import Tokens
 from pierhead.access.users import Users
 from pierhead.access.verified import Verified
 from pierhead.addresses import countable
-from pierhead.errors import Unauthenticated
+from pierhead.errors import Unauthenticated, Unavailable
 from pierhead.metadata import rights as rows
 from pierhead.metadata.database import Database
 from pierhead.models import Place, RepositoryName, Visible
@@ -203,6 +203,10 @@ class Access:
         if not asked:
             return Admitted(principal, rights, _NOWHERE, _narrow(rights.system, principal, "", _NOWHERE), fresh)
         place = await self.decisions.place(asked)
+        if Verb.PULL not in rights.held(place):
+            # It may have been made, and be public. Asked for what there is too: else the time it takes would tell.
+            with suppress(Unavailable):
+                place = await self.decisions.place(asked, anew=True)
         return Admitted(principal, rights, place, _narrow(rights.held(place), principal, asked, place), fresh)
 
     async def _who(self, headers: Headers, address: str, *, by_proxy: bool) -> tuple[Principal, bool]:

@@ -136,14 +136,13 @@ class Decisions:
             raise Unauthenticated("this token has expired")
         return found
 
-    async def place(self, name: RepositoryName) -> Place:
-        """After `epoch`. What a name leads to."""
-        found = self._places.get(name)
+    async def place(self, name: RepositoryName, *, anew: bool = False) -> Place:
+        """After `epoch`. What a name leads to. `anew`: of a repository that was made nobody is told, so look."""
+        found = None if anew else self._places.get(name)
         if found is None:
             forgotten = self._forgotten
             found = await self._database.read(lambda tx: rows.place(tx, name))
-            # Of one that comes to be nobody is told; and there is no end of names that lead nowhere.
-            if forgotten == self._forgotten and found.repository_id is not None:
+            if forgotten == self._forgotten:
                 if len(self._places) >= _REMEMBERED:
                     self._places.clear()
                 self._places[name] = found

@@ -14,6 +14,8 @@ from pierhead.patterns import Pattern
 # So many public projects are asked one by one; where there are more, names are gone through in order.
 _PUBLIC_MAX = 200
 _AT_ONCE = 50
+# Where few names fit a pattern, each piece that is looked through is twice the one before, up to so many.
+_PIECE_MAX = 1000
 _HELD = """
     repositories.trash_id IS NULL
     AND EXISTS (SELECT 1 FROM manifests WHERE manifests.repository_id = repositories.id AND manifests.trash_id IS NULL)
@@ -37,8 +39,7 @@ async def _within(
     """What fits one of the patterns, and may be seen."""
     found: set[str] = set()
     for project_id, pattern in within:
-        fitting = await _fitting(tx, after, project_id, Pattern.parse(pattern), limit=limit)
-        found.update([name for name in fitting if await _is_visible(tx, visible, project_id, name)])
+        found.update(await _fitting(tx, after, project_id, Pattern.parse(pattern), limit=limit, visible=visible))
     return sorted(found)[:limit]
 
 
@@ -121,8 +122,10 @@ async def _of_projects(
     return found
 
 
-async def _fitting(tx: Transaction, after: str, project_id: int, pattern: Pattern, *, limit: int) -> list[str]:
-    """Of one project, what fits a pattern: names in order, in pieces, until there are enough."""
+async def _fitting(
+    tx: Transaction, after: str, project_id: int, pattern: Pattern, *, limit: int, visible: Visible | None = None
+) -> list[str]:
+    """Of one project, what fits a pattern, and may be seen: names in order, in pieces, until there are enough."""
     row = await tx.fetch_one("SELECT name FROM projects WHERE id = :id", id=project_id)
     if row is None:
         return []
@@ -130,6 +133,7 @@ async def _fitting(tx: Transaction, after: str, project_id: int, pattern: Patter
     first = f"{project}/{pattern.start}" if pattern.start else project
     past = f"{first}~" if pattern.start else f"{project}0"
     found: list[str] = []
+    piece = limit
     while len(found) < limit:
         rows = await tx.fetch_all(
             f"""
@@ -141,11 +145,12 @@ async def _fitting(tx: Transaction, after: str, project_id: int, pattern: Patter
             after=after,
             first=first.removesuffix("/"),
             past=past,
-            piece=limit,
+            piece=piece,
         )
         names = [name for (name,) in rows]
-        found += [name for name in names if pattern.fits(name.partition("/")[2])]
-        if len(names) < limit:
+        fitting = [name for name in names if pattern.fits(name.partition("/")[2])]
+        found += [name for name in fitting if visible is None or await _is_visible(tx, visible, project_id, name)]
+        if len(names) < piece:
             break
-        after = names[-1]
+        after, piece = names[-1], min(2 * piece, _PIECE_MAX)
     return found[:limit]
