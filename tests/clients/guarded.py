@@ -47,6 +47,8 @@ data = "{folder}/data"
 
 [access]
 htpasswd = "{folder}/auth"
+# All clients come from one address, each with some wrong ones.
+wrong_passwords = 1000
 
 [[keyless]]
 name = "app-main"

@@ -191,3 +191,13 @@ def test_docker_signs_in_where_strangers_may_pull(
 
     assert "wrong name or password" in wrong
     assert "denied" in stranger
+
+
+def test_docker_says_that_a_guesser_has_to_wait(
+    dockerd: Dockerd, fresh_home: Path, image: Image, open_to_strangers: Running
+) -> None:
+    client = signing_in.docker(fresh_home, image, dockerd)
+    said = [client.sign_in_in_vain(open_to_strangers.host, ("somebody", f"guess {number}")) for number in range(7)]
+
+    assert "wrong name or password" in said[0]
+    assert "toomanyrequests: too many requests; wait a little" in said[-1]
