@@ -255,6 +255,7 @@ async def test_a_push_at_once_is_under_one_of_both_names_and_lost_under_neither(
 
 async def test_visibility_is_of_a_project_and_of_a_repository_apart(app: Pushing, accounts: Changing) -> None:
     await app.image("a", "v1")
+    await app.elsewhere("team/other").image("b", "v1")
     await accounts.user("first")
 
     async def pulls(name: str) -> bool:

@@ -63,7 +63,7 @@ async def _rights(database: Database, decisions: Decisions, settings: Settings, 
 def _reasons(rights: Rights, place: Place, verb: Verb, held: Verbs) -> list[str]:
     reasons = []
     if verb is Verb.PULL and verb in held:
-        if place.public:
+        if place.public and place.repository_id is not None:
             reasons.append("the repository is public: everybody may pull")
         if rights.pulls_everything:
             reasons.append("the setting access.allow_anonymous lets everybody pull")

@@ -43,7 +43,8 @@ class Machines:
         except Refused as error:
             raise Unauthenticated(str(error)) from error
         except SourceUnavailable as error:
-            raise SignInUnavailable(str(error)) from error
+            # Why is in the log; whoever asks need not hear what stands where in this network.
+            raise SignInUnavailable("the issuer of this token") from error
         rules = match(self._rules, claims)
         if not rules:
             raise Unauthenticated("no rule of this registry lets this workflow in")

@@ -24,6 +24,7 @@ ALGORITHMS = {
 }
 _KEYS_MAX = 100
 _RSA_BITS = range(2048, 8193)  # weaker ones are guessed, longer ones cost a check too much
+_LATEST = 1 << 53  # seconds since 1970: beyond it numbers are no moments any more
 _SHAPE = re.compile(rb"eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
 
@@ -134,7 +135,7 @@ def verify(token: str, key: Key, *, algorithm: str, issuer: str, audiences: Coll
         )
     except jwt.PyJWTError as error:
         raise Refused(_reason(error)) from error
-    if not claims["sub"] or not isinstance(claims["exp"], int | float):
+    if not claims["sub"] or not isinstance(claims["exp"], int | float) or claims["exp"] > _LATEST:
         raise Refused("the token names nobody (sub), or its end is no number (exp)")
     return claims
 
