@@ -97,7 +97,7 @@ class Renaming:
                 raise AlreadyThere(f"there is a repository {after}")
             await aliases.add_repository(tx, before, repository_id)
             await self._take_along(tx, repository_id, (source, before), (target, after))
-            await _record(tx, "repository", target, by, before=before, after=after)
+            await _record(tx, "repository", target, by, before=before, after=after, repository_id=repository_id)
 
         await self._database.write(rename)
 
@@ -153,7 +153,14 @@ async def _free(tx: Transaction, kind: Literal["project", "repository"], name: s
 
 
 async def _record(
-    tx: Transaction, kind: Literal["project", "repository"], project_id: int, by: By, *, before: str, after: str
+    tx: Transaction,
+    kind: Literal["project", "repository"],
+    project_id: int,
+    by: By,
+    *,
+    before: str,
+    after: str,
+    repository_id: int | None = None,
 ) -> None:
     await events.record_change(
         tx,
@@ -161,5 +168,6 @@ async def _record(
         f"{kind}:{after}",
         by.actor,
         project_id=project_id,
+        repository_id=repository_id,
         details={"before": before, "after": after},
     )
