@@ -47,11 +47,11 @@ class Renaming:
     async def _project(self, tx: Transaction, *, before: str, after: str, held: list[RepositoryName], by: By) -> bool:
         """False where it has other repositories meanwhile than those that are locked."""
         await tx.lock(locks.accounts(), *map(locks.repository, held))
-        if await _repositories(tx, before) != held:
-            return False
-        project_id = await repositories.identify_project(tx, before)
+        project_id = await projects.hold(tx, before)
         if project_id is None:
             raise ProjectUnknown(before)
+        if await projects.repositories(tx, project_id, limit=REPOSITORIES_MOST + 1) != held:
+            return False
         if any(len(name) - len(before) + len(after) > NAME_MAX for name in held):
             raise AccountInvalid(f"the name of a repository would have more than {NAME_MAX} characters")
         await _free(tx, "project", after, project_id)
@@ -83,11 +83,11 @@ class Renaming:
         async def rename(tx: Transaction) -> None:
             taken: set[Lock] = {locks.repository(before), locks.repository(after), locks.accounts()}
             await tx.lock(*taken)
+            kept = await projects.keep(tx, before.project, after.project)
             repository_id = await repositories.identify(tx, before)
             if repository_id is None:
                 raise RepositoryUnknown(before)
-            source = await repositories.identify_project(tx, before.project)
-            target = await repositories.identify_project(tx, after.project)
+            source, target = kept.get(before.project), kept.get(after.project)
             if source is None or target is None:
                 raise ProjectUnknown(f"{after.project}; make it first: pierhead project create {after.project}")
             await _free(tx, "repository", after, repository_id)
