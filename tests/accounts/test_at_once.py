@@ -31,11 +31,10 @@ async def test_of_two_who_push_to_a_new_project_at_once_one_has_it(
     pushing = asyncio.create_task(database.write(first))
     await made.wait()
     actor = Actor("bob", id=bob, founds=True)
-    late = asyncio.create_task(other.write(partial(repositories.ensure, name=RepositoryName("new/b"), actor=actor)))
+    with pytest.raises(AccessDenied):
+        await other.write(partial(repositories.ensure, name=RepositoryName("new/b"), actor=actor))
 
     await pushing
-    with pytest.raises(AccessDenied):
-        await late
     assert await database.read(lambda tx: repositories.identify(tx, RepositoryName("new/b"))) is None
 
 
