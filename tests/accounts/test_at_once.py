@@ -5,12 +5,12 @@ from functools import partial
 
 import pytest
 
-from pierhead.errors import AccessDenied
-from pierhead.metadata import repositories, rights
+from pierhead.errors import AccessDenied, ProjectUnknown, RepositoryUnknown
+from pierhead.metadata import repositories, rights, trash
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.postgresql.database import PostgresqlDatabase
 from pierhead.models import Actor, RepositoryName
-from tests.accounts.changing import Changing
+from tests.accounts.changing import OPERATOR, Changing
 
 pytestmark = pytest.mark.anyio
 
@@ -31,15 +31,18 @@ async def test_of_two_who_push_to_a_new_project_at_once_one_has_it(
     pushing = asyncio.create_task(database.write(first))
     await made.wait()
     actor = Actor("bob", id=bob, founds=True)
+<<<<<<< HEAD
 
     async def second(tx: Transaction) -> int:
         return await repositories.ensure(tx, RepositoryName("new/b"), actor)
 
     late = asyncio.ensure_future(other.write(second))
+=======
+    with pytest.raises(AccessDenied):
+        await other.write(partial(repositories.ensure, name=RepositoryName("new/b"), actor=actor))
+>>>>>>> revb
 
     await pushing
-    with pytest.raises(AccessDenied):
-        await late
     assert await database.read(lambda tx: repositories.identify(tx, RepositoryName("new/b"))) is None
 
 
@@ -62,3 +65,33 @@ async def test_a_transaction_that_changes_many_rows_is_counted(accounts: Changin
     assert before.number < between.number < after.number
     if isinstance(database, PostgresqlDatabase):  # whose one row gets longer to read with each change to a commit
         assert between.number == before.number + 1
+
+
+@pytest.mark.parametrize("deleted", ["team", "squad"])
+async def test_a_repository_goes_neither_out_of_nor_into_a_project_that_is_being_deleted(
+    accounts: Changing, database: Database, other: Database, deleted: str
+) -> None:
+    if not isinstance(database, PostgresqlDatabase):
+        pytest.skip("one writes after another there")
+    await accounts.project("squad")
+    await database.write(lambda tx: repositories.ensure(tx, RepositoryName("team/app")))
+    begun = asyncio.Event()
+
+    async def delete(tx: Transaction) -> None:
+        project_id = await repositories.identify_project(tx, deleted)
+        assert project_id is not None
+        trash_id = await trash.add_project(tx, project_id, actor="ann", keep=3600)
+        assert trash_id is not None
+        await repositories.mark_project(tx, trash_id, project_id)
+        await repositories.hide_all(tx, trash_id)
+        begun.set()
+        await tx.fetch_one("SELECT pg_sleep(1)")  # the other one begins meanwhile
+
+    deleting = asyncio.create_task(database.write(delete))
+    await begun.wait()
+    renaming = Changing(other).projects.renaming
+    with pytest.raises((ProjectUnknown, RepositoryUnknown)):
+        await renaming.repository(RepositoryName("team/app"), RepositoryName("squad/app"), by=OPERATOR)
+    await deleting
+
+    assert await database.read(lambda tx: repositories.identify(tx, RepositoryName("squad/app"))) is None

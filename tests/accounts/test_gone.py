@@ -9,6 +9,7 @@ import pytest
 from pierhead.access.decisions import Decisions, Given
 from pierhead.accounts import projects as rules
 from pierhead.errors import AlreadyThere, NameTaken, ProjectUnknown
+from pierhead.metadata.trail import Filters
 from pierhead.models import Actor, RepositoryName
 from pierhead.verbs import Verb
 from tests.accounts.changing import OPERATOR, Changing
@@ -110,3 +111,25 @@ async def test_a_project_comes_back_to_no_name_that_leads_elsewhere(app: Pushing
     await app.registry.trash.restoring.project("team", reason=None, actor=ALICE)
 
     assert await app.has("v1")
+
+
+async def test_what_a_repository_is_called_and_who_sees_it_is_in_its_trail(app: Pushing, accounts: Changing) -> None:
+    await app.image("a", "v1")
+    await accounts.projects.set_visibility_of_repository(OLD, "public", by=OPERATOR)
+    await accounts.projects.renaming.repository(OLD, NEW, by=OPERATOR)
+
+    page = await app.registry.audit.page(Filters(), NEW, size=9)
+
+    assert [(one.action, one.subject) for one in page.events][:2] == [
+        ("repository.renamed", "repository:team/web"),
+        ("repository.visibility-set", "repository:team/app"),
+    ]
+
+
+async def test_who_names_a_project_by_its_old_name_is_told_the_new_one(accounts: Changing) -> None:
+    await accounts.project("team")
+    await accounts.user("ann")
+    await accounts.projects.renaming.project("team", "squad", by=OPERATOR)
+
+    with pytest.raises(ProjectUnknown, match="team; it is called squad now"):
+        await accounts.grant("ann", "reader", "team")

@@ -107,7 +107,13 @@ class Projects:
             details = {"before": before, "after": visibility}
             project_id = await repositories.identify_project(tx, name.project)
             await events.record_change(
-                tx, "repository.visibility-set", f"repository:{name}", by.actor, project_id=project_id, details=details
+                tx,
+                "repository.visibility-set",
+                f"repository:{name}",
+                by.actor,
+                project_id=project_id,
+                repository_id=repository_id,
+                details=details,
             )
 
         await self._database.write(change)

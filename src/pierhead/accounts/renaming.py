@@ -47,11 +47,11 @@ class Renaming:
     async def _project(self, tx: Transaction, *, before: str, after: str, held: list[RepositoryName], by: By) -> bool:
         """False where it has other repositories meanwhile than those that are locked."""
         await tx.lock(locks.accounts(), *map(locks.repository, held))
-        if await _repositories(tx, before) != held:
-            return False
-        project_id = await repositories.identify_project(tx, before)
+        project_id = await projects.hold(tx, before)
         if project_id is None:
             raise ProjectUnknown(before)
+        if await projects.repositories(tx, project_id, limit=REPOSITORIES_MOST + 1) != held:
+            return False
         if any(len(name) - len(before) + len(after) > NAME_MAX for name in held):
             raise AccountInvalid(f"the name of a repository would have more than {NAME_MAX} characters")
         await _free(tx, "project", after, project_id)
@@ -83,11 +83,17 @@ class Renaming:
         async def rename(tx: Transaction) -> None:
             taken: set[Lock] = {locks.repository(before), locks.repository(after), locks.accounts()}
             await tx.lock(*taken)
+            kept = await projects.keep(tx, before.project, after.project)
             repository_id = await repositories.identify(tx, before)
             if repository_id is None:
+<<<<<<< HEAD
                 raise RepositoryUnknown(await _told(tx, "repository", before))
             source = await repositories.identify_project(tx, before.project)
             target = await repositories.identify_project(tx, after.project)
+=======
+                raise RepositoryUnknown(before)
+            source, target = kept.get(before.project), kept.get(after.project)
+>>>>>>> revb
             if source is None or target is None:
                 raise ProjectUnknown(f"{after.project}; make it first: pierhead project create {after.project}")
             await _free(tx, "repository", after, repository_id)
@@ -97,7 +103,7 @@ class Renaming:
                 raise AlreadyThere(f"there is a repository {after}")
             await aliases.add_repository(tx, before, repository_id)
             await self._take_along(tx, repository_id, (source, before), (target, after))
-            await _record(tx, "repository", target, by, before=before, after=after)
+            await _record(tx, "repository", target, by, before=before, after=after, repository_id=repository_id)
 
         await self._database.write(rename)
 
@@ -159,7 +165,14 @@ async def _free(tx: Transaction, kind: Literal["project", "repository"], name: s
 
 
 async def _record(
-    tx: Transaction, kind: Literal["project", "repository"], project_id: int, by: By, *, before: str, after: str
+    tx: Transaction,
+    kind: Literal["project", "repository"],
+    project_id: int,
+    by: By,
+    *,
+    before: str,
+    after: str,
+    repository_id: int | None = None,
 ) -> None:
     await events.record_change(
         tx,
@@ -167,5 +180,6 @@ async def _record(
         f"{kind}:{after}",
         by.actor,
         project_id=project_id,
+        repository_id=repository_id,
         details={"before": before, "after": after},
     )

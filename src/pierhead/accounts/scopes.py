@@ -5,7 +5,7 @@ from typing import Self
 
 from pierhead.accounts import names
 from pierhead.errors import AccountInvalid, ProjectUnknown
-from pierhead.metadata import repositories
+from pierhead.metadata import aliases, repositories
 from pierhead.metadata.database import Transaction
 from pierhead.patterns import Pattern
 
@@ -33,7 +33,9 @@ class Scope:
             return None
         found = await repositories.identify_project(tx, self.project)
         if found is None:
-            raise ProjectUnknown(f"{self.project}; make it first: pierhead project create {self.project}")
+            alias = await aliases.find(tx, "project", self.project)
+            way = f"make it first: pierhead project create {self.project}"
+            raise ProjectUnknown(f"{self.project}; {way if alias is None else f'it is called {alias.target} now'}")
         return found
 
     def __str__(self) -> str:

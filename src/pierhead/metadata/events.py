@@ -85,25 +85,28 @@ async def record_change(
     actor: Actor,
     *,
     project_id: int | None = None,
+    repository_id: int | None = None,
     details: Mapping[str, Any] | None = None,
     reason: str | None = None,
 ) -> int:
-    """Writes what was done to something outside repositories, such as `grant:12`, and returns the event's id.
+    """Writes what was done to something outside repositories, such as `grant:12`, or to what a repository is called and
+    who sees it; returns the event's id.
 
     Details are before and after, in words of JSON; never a secret. Raises ValueError for a key that sounds like one.
     """
     row = await tx.fetch_one(
         """
         INSERT INTO events
-               (at, action, project_id, subject, details, actor, credential, address, agent, request_id,
+               (at, action, project_id, repository_id, subject, details, actor, credential, address, agent, request_id,
                credential_id, reason)
         VALUES
-               (clock_us(), :action, :project_id, :subject, :details, :actor, :credential, :address, :agent,
-               :request_id, :credential_id, :reason)
+               (clock_us(), :action, :project_id, :repository_id, :subject, :details, :actor, :credential, :address,
+               :agent, :request_id, :credential_id, :reason)
         RETURNING id
         """,
         action=action,
         project_id=project_id,
+        repository_id=repository_id,
         subject=subject,
         details=told(details),
         reason=reason,

@@ -108,6 +108,25 @@ async def count_repositories(tx: Transaction, project_id: int) -> int:
     return row[0] if row else 0
 
 
+async def hold(tx: Transaction, name: str) -> int | None:
+    """The id of a project, in which nobody makes a repository, and which nobody deletes, to the end of the transaction.
+
+    Whoever does more than one of these begins with it: the count of changes is a row that all of them come to later.
+    """
+    row = await tx.fetch_one("SELECT id FROM projects WHERE name = :name /*! FOR UPDATE */", name=name)
+    return row[0] if row else None
+
+
+async def keep(tx: Transaction, *names: str) -> dict[str, int]:
+    """The ids of projects that are neither deleted nor renamed before the end of the transaction."""
+    found = {}
+    for name in sorted(set(names)):
+        row = await tx.fetch_one("SELECT id FROM projects WHERE name = :name /*! FOR SHARE */", name=name)
+        if row is not None:
+            found[name] = row[0]
+    return found
+
+
 async def rename(tx: Transaction, project_id: int, *, before: str, after: str) -> bool:
     """False where another one has the name, or the project was deleted meanwhile.
 

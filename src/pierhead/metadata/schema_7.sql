@@ -129,6 +129,7 @@ ALTER TABLE repositories ADD COLUMN visibility TEXT; -- none: as its project
 -- A page of what somebody sees is made of pages of his projects.
 CREATE INDEX repositories_in_order ON repositories (project_id, name);
 DROP INDEX repositories_by_project;
+CREATE INDEX projects_by_owner ON projects (owner_id) WHERE owner_id IS NOT NULL;
 CREATE INDEX projects_public ON projects (id) WHERE visibility = 'public';
 CREATE INDEX repositories_by_visibility ON repositories (visibility, id) WHERE visibility IS NOT NULL;
 
