@@ -31,16 +31,8 @@ async def test_of_two_who_push_to_a_new_project_at_once_one_has_it(
     pushing = asyncio.create_task(database.write(first))
     await made.wait()
     actor = Actor("bob", id=bob, founds=True)
-<<<<<<< HEAD
-
-    async def second(tx: Transaction) -> int:
-        return await repositories.ensure(tx, RepositoryName("new/b"), actor)
-
-    late = asyncio.ensure_future(other.write(second))
-=======
     with pytest.raises(AccessDenied):
         await other.write(partial(repositories.ensure, name=RepositoryName("new/b"), actor=actor))
->>>>>>> revb
 
     await pushing
     assert await database.read(lambda tx: repositories.identify(tx, RepositoryName("new/b"))) is None

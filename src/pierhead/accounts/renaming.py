@@ -86,14 +86,8 @@ class Renaming:
             kept = await projects.keep(tx, before.project, after.project)
             repository_id = await repositories.identify(tx, before)
             if repository_id is None:
-<<<<<<< HEAD
                 raise RepositoryUnknown(await _told(tx, "repository", before))
-            source = await repositories.identify_project(tx, before.project)
-            target = await repositories.identify_project(tx, after.project)
-=======
-                raise RepositoryUnknown(before)
             source, target = kept.get(before.project), kept.get(after.project)
->>>>>>> revb
             if source is None or target is None:
                 raise ProjectUnknown(f"{after.project}; make it first: pierhead project create {after.project}")
             await _free(tx, "repository", after, repository_id)
