@@ -8,7 +8,7 @@ import pytest
 
 from pierhead.access.decisions import Decisions, Given
 from pierhead.accounts import projects as rules
-from pierhead.errors import AlreadyThere, NameTaken, ProjectUnknown
+from pierhead.errors import AlreadyThere, NameTaken, ProjectUnknown, SecretUnknown
 from pierhead.metadata.trail import Filters
 from pierhead.models import Actor, RepositoryName
 from pierhead.verbs import Verb
@@ -133,3 +133,24 @@ async def test_who_names_a_project_by_its_old_name_is_told_the_new_one(accounts:
 
     with pytest.raises(ProjectUnknown, match="team; it is called squad now"):
         await accounts.grant("ann", "reader", "team")
+
+
+async def test_robots_of_a_project_stay_while_it_can_come_back_and_go_when_it_is_purged(
+    app: Pushing, accounts: Changing
+) -> None:
+    await app.image("a", "v1")
+    _, made = await accounts.robots.create("team+ci", "writer", by=OPERATOR)
+    await app.registry.trash.delete_project("team", actor=ALICE)
+    await app.registry.trash.restoring.project("team", reason=None, actor=ALICE)
+    restored = await accounts.may("team+ci", Verb.PUSH, "team/app")
+
+    entry = await app.registry.trash.delete_project("team", actor=ALICE)
+    await app.registry.trash.purge(entry.id, actor=ALICE)
+    with pytest.raises(SecretUnknown):
+        await accounts.tokens.find(made.token.id)
+    await accounts.project("team")
+    await accounts.robots.create("team+ci", None, by=OPERATOR)
+
+    assert restored
+    assert not await accounts.may("team+ci", Verb.PULL, "team/app")
+    assert ("robot.deleted", "robot:team+ci") in await accounts.events()

@@ -114,6 +114,19 @@ async def remove(tx: Transaction, principal_id: int) -> None:
     await tx.execute("DELETE FROM principals WHERE id = :id", id=principal_id)
 
 
+async def robots_in(tx: Transaction, trash_id: int) -> list[tuple[int, str, int]]:
+    """Id, name and project of the robots of a project in an entry of the trash."""
+    rows = await tx.fetch_all(
+        """
+        SELECT principals.id, principals.name, projects.id
+          FROM principals JOIN projects ON projects.id = principals.project_id
+         WHERE projects.trash_id = :trash_id ORDER BY principals.id
+        """,
+        trash_id=trash_id,
+    )
+    return [(found, name, project_id) for found, name, project_id in rows]
+
+
 async def rename_robots(tx: Transaction, project_id: int, *, length: int, name: str) -> bool:
     """Robots of a project are called as it is; `length` is that of its name before. False where a name is taken."""
     taken = await tx.fetch_one(
