@@ -139,7 +139,7 @@ async def test_a_repository_is_found_by_its_name_with_those_that_had_it_before(p
 
 async def test_what_is_written_out_is_all_that_was_found_and_a_spreadsheet_computes_none_of_it(place: Place) -> None:
     async with trail(place) as (audit, database):
-        for name in ("=1+1", "+1", "-1", "@SUM(A1)", "\tx", "plain", 'quoted "x", y'):
+        for name in ("=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\n=1", "\uff1d1+1", "plain", 'quoted "x", y'):
             await happen(database, actor=replace(PUSHER, name=name))
         await audit.sealing.run()
         events = [event async for event in audit.export(ALL)]
@@ -147,7 +147,7 @@ async def test_what_is_written_out_is_all_that_was_found_and_a_spreadsheet_compu
         text = telling.csv_head() + "".join(map(telling.csv_line, events))
         rows = list(csv.DictReader(io.StringIO(text, newline="")))
         assert [row["actor"] for row in rows][::-1] == [
-            "'=1+1", "'+1", "'-1", "'@SUM(A1)", "'\tx", "plain", 'quoted "x", y',
+            "'=1+1", "'+1", "'-1", "'@SUM(A1)", "'\tx", "'\n=1", "'\uff1d1+1", "plain", 'quoted "x", y',
         ]  # fmt: skip
         lines: list[dict[str, Any]] = [json.loads(telling.json_line(event)) for event in events]
         assert [line["actor"] for line in lines][::-1][:2] == ["=1+1", "+1"]

@@ -15,8 +15,8 @@ COLUMNS = (
     "sequence", "id", "at", "action", "outcome", "actor", "credential", "credential_id", "address", "agent",
     "request_id", "repository", "repository_id", "project_id", "subject", "tag", "before", "after", "reason", "details",
 )  # fmt: skip
-# A spreadsheet takes a cell that begins with one of these for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# A spreadsheet takes a cell that begins with one of these for a formula; the last four are wide forms of the first.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 # RFC 5424, section 6.2.1: facility 13 is the log of audits, severity 6 tells and 4 warns.
 _FACILITY = 13
 _TOLD, _WARNED = 6, 4
