@@ -176,9 +176,12 @@ async def test_while_the_database_is_away_nobody_waits_and_afterwards_it_is_writ
 async def test_whatever_a_client_calls_itself_can_be_written(place: Place) -> None:
     async with trail(place) as (audit, _):
         odd = replace(ALICE, name="a\0b\n\udcff" + "x" * 500, agent="\x1b[31m")
-        audit.refused(odd, "unknown name")
+        audit.refused(odd, "unknown name \0" + "y" * 500)
         assert await audit.notes.write()
 
         [event] = await told(audit)
         assert event.actor.name.startswith("a\ufffdb\ufffd\ufffdx")
         assert (len(event.actor.name), event.actor.agent) == (256, "\ufffd[31m")
+        assert event.reason is not None
+        assert event.reason.startswith("unknown name \ufffdy")
+        assert len(event.reason) == 256

@@ -77,7 +77,7 @@ class Audit:
 
     def refused(self, actor: Actor, why: str, *, repository: RepositoryName | None = None) -> None:
         """A sign-in that was refused, or an act of somebody who may not. `actor.name` is who they said they are."""
-        actor = _clean(actor)
+        actor, why = _clean(actor), _text(why)
         note = Note("refused", actor, monotonic(), repository=repository, outcome="refused", reason=why)
         self.notes.add(self.notes.refusals.take((actor.name, actor.address, repository, why), note))
 
