@@ -53,7 +53,7 @@ TABLES = (
             "disabled_at",
         ),
         name_column="name",
-    ),  # fmt: skip
+    ),
     Table(
         "projects",
         ("id",),
@@ -86,7 +86,7 @@ TABLES = (
             "used_at",
             "used_from",
         ),
-    ),  # fmt: skip
+    ),
     Table("signing_keys", ("kid",), ("algorithm", "private", "made_at", "signs_from", "ends_at")),
     Table(
         "trash",
@@ -114,7 +114,7 @@ TABLES = (
             "untagged_at",
         ),
         identity=("repository_id", "digest"),
-    ),  # fmt: skip
+    ),
     Table("manifest_references", ("manifest_id", "digest"), ("kind",)),
     Table("tags", ("repository_id", "name"), ("manifest_id", "moved_at")),
     Table("trash_tags", ("trash_id", "name"), ("repository_id", "manifest_id")),
@@ -147,7 +147,7 @@ TABLES = (
             "sequence",
             "seal",
         ),
-    ),  # fmt: skip
+    ),
     Table("audit_chain", ("one",), ("sequence", "seal", "pruned", "pruned_seal", "kept", "kept_seal")),
     Table("audit_heads", ("number",), ("sequence", "said", "signature")),
     Table("audit_forwards", ("name",), ("reached",)),
