@@ -2,9 +2,10 @@
 
 import pytest
 
-from pierhead.metadata.copying import NOT_COPIED, TABLES, Table, put
+from pierhead.metadata.copying import put
 from pierhead.metadata.database import Transaction
 from pierhead.metadata.sqlite.transaction import SqliteTransaction
+from pierhead.metadata.tables import NOT_COPIED, TABLES, Table
 
 pytestmark = pytest.mark.anyio
 

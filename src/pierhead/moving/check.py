@@ -10,7 +10,7 @@ from functools import partial
 from pierhead.blobs.store import Kept, Lists, MarksDigests
 from pierhead.errors import PierheadError, StorageFailed
 from pierhead.metadata import blobs as blob_rows
-from pierhead.metadata import copying, relations
+from pierhead.metadata import copying, relations, tables
 from pierhead.metadata import manifests as manifest_rows
 from pierhead.metadata.database import Row
 from pierhead.metadata.relations import Reference
@@ -29,7 +29,7 @@ _MANIFESTS = 64  # they may be long
 _ROWS = 1000
 _HOLDERS = 3  # that are told of a blob
 _REFERENCES_MAX = 100_000
-_CONTENTS = next(table for table in copying.TABLES if table.name == "manifest_contents")
+_CONTENTS = next(table for table in tables.TABLES if table.name == "manifest_contents")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from uuid import uuid4
 from pierhead.blobs.store import BlobStore, MarksDigests
 from pierhead.errors import BlobMissing, MoveFailed
 from pierhead.metadata import blobs as blob_rows
-from pierhead.metadata import copying
+from pierhead.metadata import copying, tables
 from pierhead.metadata.clock import now
 from pierhead.models import Blob, Part, RepositoryName, Upload
 from pierhead.moving.progress import Advance, Progress
@@ -46,7 +46,7 @@ async def sweep(store: BlobStore) -> None:
 
 async def look(target: Side, progress: Progress, *, read: bool) -> None:
     """Awaits again what the target has not, or not whole; `read` re-hashes."""
-    total = await target.database.read(lambda tx: copying.count(tx, copying.BLOBS))
+    total = await target.database.read(lambda tx: copying.count(tx, tables.BLOBS))
 
     async def inspect(blob: Blob) -> None:
         # Also one beside its row: the source may have it in its store since, and so no bytes in its rows.

@@ -14,9 +14,9 @@ from functools import partial
 
 from pierhead.errors import ConfigurationError, MoveFailed
 from pierhead.metadata import copying, moves
-from pierhead.metadata.copying import TABLES, Key, Table
 from pierhead.metadata.database import Transaction
 from pierhead.metadata.sqlite import capture
+from pierhead.metadata.tables import TABLES, Key, Table
 from pierhead.moving import content, rows
 from pierhead.moving.backup import held
 from pierhead.moving.progress import Progress, Silent

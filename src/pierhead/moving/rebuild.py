@@ -13,7 +13,7 @@ from functools import partial
 from pierhead.blobs.store import Kept, Lists, TellsCopies
 from pierhead.errors import ConfigurationError, PierheadError
 from pierhead.metadata import blobs as blob_rows
-from pierhead.metadata import copying, moves, relations, repositories, unreferenced
+from pierhead.metadata import copying, moves, relations, repositories, tables, unreferenced
 from pierhead.metadata.database import Transaction
 from pierhead.metadata.unreferenced import Lease
 from pierhead.models import HEX_LENGTHS, Actor, Blob, Digest, RepositoryName, TagName, in_row
@@ -78,7 +78,7 @@ class Rebuilding:
         await claim(self._database, _PLACE)
         await self._find_blobs(store)
         await self._find_small_blobs(store)
-        self._rebuilt.blobs = await self._database.read(lambda tx: copying.count(tx, copying.BLOBS))
+        self._rebuilt.blobs = await self._database.read(lambda tx: copying.count(tx, tables.BLOBS))
         await self._push_all(store, await self._read_history(store, history))
         await self._list_unheld()
         lacking = await self._database.read(lambda tx: copying.incomplete(tx, limit=_TOLD_MAX))

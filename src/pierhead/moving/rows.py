@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from pierhead.errors import MoveFailed
 from pierhead.metadata import copying
-from pierhead.metadata.copying import BLOBS, CONTENTS, PENDING, TABLES, Key, Table
+from pierhead.metadata.copying import PENDING
 from pierhead.metadata.database import Row, Transaction
+from pierhead.metadata.tables import BLOBS, CONTENTS, TABLES, Key, Table
 from pierhead.models import Digest, in_row
 from pierhead.moving.progress import Advance, Progress
 from pierhead.registry.faults import is_of

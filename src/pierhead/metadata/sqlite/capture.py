@@ -6,9 +6,9 @@ before them too, and they stay when the one who made them is killed.
 
 import json
 
-from pierhead.metadata.copying import TABLES, Key, Table
 from pierhead.metadata.database import Transaction
 from pierhead.metadata.sqlite.engine import FROZEN, MOVED
+from pierhead.metadata.tables import TABLES, Key, Table
 
 _LOG = """
 CREATE TABLE IF NOT EXISTS grow_changes (
