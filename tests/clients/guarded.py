@@ -87,6 +87,14 @@ class Guarded:
         finally:
             connection.close()
 
+    def values(self, sql: str, **values: str) -> list[str]:
+        """The first column."""
+        connection = engine.connect(self.server.data / "pierhead.db")
+        try:
+            return [str(row[0]) for row in connection.execute(sql, values)]
+        finally:
+            connection.close()
+
     def token(self, owner: str, kind: secret.Kind = "personal") -> "Token":
         """As `pierhead token create` makes them, without its start."""
         drawn = secret.draw()

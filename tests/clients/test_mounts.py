@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.clients import requests, signing_in
+from tests.clients import signing_in
 from tests.clients.guarded import ADMIN, BUILDER, Guarded
 from tests.clients.image import Image, small_image
 from tests.clients.programs import program
@@ -31,10 +30,15 @@ def make(
     return make
 
 
-def started(guarded: Guarded, repository: str) -> list[int]:
-    """How each upload began: 201 is a layer that was mounted, 202 one that is to be sent."""
-    made: list[dict[str, Any]] = requests.made(guarded.server.log, repository, until="put_manifest")
-    return [line["status"] for line in made if line["operation"] == "start_upload"]
+def came(guarded: Guarded, repository: str) -> list[str]:
+    """How each blob came to a repository, by the audit trail."""
+    return guarded.values(
+        """
+        SELECT action FROM events JOIN repositories ON repositories.id = events.repository_id
+         WHERE repositories.name = :repository AND action IN ('blob.mounted', 'blob.pushed')
+        """,
+        repository=repository,
+    )
 
 
 COPIES = {
@@ -52,7 +56,7 @@ def test_a_copy_mounts_all(make: Callable[[str], Client], guarded: Guarded, kind
 
     client.program(*COPIES[kind], f"{guarded.host}/own/{kind}:1", f"{guarded.host}/own/copied-by-{kind}:1")
 
-    assert set(started(guarded, f"own/copied-by-{kind}")) == {201}
+    assert set(came(guarded, f"own/copied-by-{kind}")) == {"blob.mounted"}
 
 
 PUSHES = ("docker", "podman", "buildah", "skopeo")
@@ -65,7 +69,7 @@ def test_a_second_push_mounts_the_layer(make: Callable[[str], Client], guarded: 
     client.push(client.does, f"{guarded.host}/own/{kind}:1")
     client.push(client.does, f"{guarded.host}/own/again-{kind}:1")
 
-    assert 201 in started(guarded, f"own/again-{kind}")
+    assert "blob.mounted" in came(guarded, f"own/again-{kind}")
 
 
 @pytest.mark.parametrize("kind", PUSHES)
@@ -78,7 +82,7 @@ def test_what_may_not_be_pulled_is_not_mounted_and_the_push_goes_on(
     client.sign_in(guarded.host, BUILDER)
     client.push(client.does, f"{guarded.host}/own/uploaded-{kind}:1")
 
-    assert set(started(guarded, f"own/uploaded-{kind}")) == {202}
+    assert set(came(guarded, f"own/uploaded-{kind}")) == {"blob.pushed"}
 
 
 def test_containerd_mounts_what_may_be_pulled_and_nothing_else(
@@ -97,5 +101,5 @@ def test_containerd_mounts_what_may_be_pulled_and_nothing_else(
         ctr("images", "push", "--plain-http", "--user", ":".join(BUILDER), f"{host}/{target}:1")
         ctr("images", "rm", "--sync", f"{host}/{source}:1", f"{host}/{target}:1")
 
-    assert set(started(guarded, "own/mounted")) == {201}
-    assert set(started(guarded, "own/uploaded")) == {202}
+    assert set(came(guarded, "own/mounted")) == {"blob.mounted"}
+    assert set(came(guarded, "own/uploaded")) == {"blob.pushed"}
