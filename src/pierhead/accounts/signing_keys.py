@@ -8,6 +8,7 @@ live that it signed. Only the row of a key tells what it is good for, at the dat
 
 # ruff: noqa: PLC0415  the libraries are imported by the first token
 
+import asyncio
 import base64
 import hashlib
 import time
@@ -69,6 +70,7 @@ class SigningKeys:
         self._period = int(days * _DAY)
         self._seen = _Seen()
         self._missed_at = -_FRESH - 1
+        self._missing = asyncio.Lock()
 
     def now(self) -> int:
         """Microseconds since 1970, by the database's clock; after any of those below."""
@@ -108,13 +110,19 @@ class SigningKeys:
 
     async def find(self, kid: str) -> Key | None:
         """The key of a token, if tokens of it are still good."""
-        if self.has(kid) or _count() - self._missed_at < _FRESH:
+        if self.has(kid):
             await self.look()
         else:  # another node may have made it just now
-            self._missed_at = _count()
-            await self._read()
+            await self._look_for(kid)
         found = next((row for row in self._seen.good(self.now()) if row.kid == kid), None)
         return opened(found.private) if found else None
+
+    async def _look_for(self, kid: str) -> None:
+        """Those who ask at once are all answered by what the first of them reads."""
+        async with self._missing:
+            if not self.has(kid) and _count() - self._missed_at >= _FRESH:
+                self._missed_at = _count()
+                await self._read()
 
     async def published(self) -> list[dict[str, str]]:
         """What others verify tokens with, the next key among them."""

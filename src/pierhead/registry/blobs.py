@@ -166,19 +166,28 @@ class Blobs:
 
         That is so of a blob whose bytes are gone, too: the client then pushes them.
         """
+
+        async def may_be_pulled(tx: Transaction) -> bool:
+            sources = [source] if source else await rows.holders(tx, digest, limit=_SOURCES_MAX)
+            for candidate in sources:
+                place = await rights.place(tx, candidate)
+                if may_pull(place) and await rows.held(tx, place.name, digest):
+                    return True
+            return False
+
+        # First, so that how long a refusal takes does not tell whether the blob is here at all.
+        if not await self._database.read(may_be_pulled):
+            return False
         known = await self._database.read(lambda tx: rows.stored(tx, digest))
         if known is None or not await holding.is_sound(self._store, known):
             return False
 
         async def mount(tx: Transaction) -> bool:
             await tx.lock(locks.blob(digest, shared=True))
-            sources = [source] if source else await rows.holders(tx, digest, limit=_SOURCES_MAX)
-            for candidate in sources:
-                place = await rights.place(tx, candidate)
-                if may_pull(place) and await rows.held(tx, place.name, digest):
-                    await holding.hold(tx, repository, digest, actor, action="blob.mounted", lease=self._lease)
-                    return True
-            return False
+            if not await may_be_pulled(tx):
+                return False
+            await holding.hold(tx, repository, digest, actor, action="blob.mounted", lease=self._lease)
+            return True
 
         return await self._database.write(mount)
 
