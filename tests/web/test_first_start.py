@@ -1,6 +1,7 @@
 """The first administrator: by the printed address, by --setup, and by the settings."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -112,7 +113,7 @@ def test_with_setup_nothing_else_is_served_until_the_administrator_is_made(tmp_p
         assert httpx.get(f"{running.url}/v2/", auth=("admin", PASSWORD)).status_code == 200
         assert httpx.get(f"{running.url}/sign-in").status_code == 200
         assert httpx.get(f"{running.url}/metrics").status_code == 200
-        assert "0.0.0.0" in running.log.read_text()
+        assert f"//{socket.gethostname()}:" in running.log.read_text()  # nobody can open 0.0.0.0
     finally:
         running.stop()
     # And from now on it needs no flag.

@@ -1,6 +1,7 @@
 """What a server finds out before it serves: whether its store has accounts, and how the first one comes to be."""
 
 import logging
+import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,5 +67,12 @@ def announce(start: Start, settings: Settings, url: str) -> None:
     elif start.is_open:
         log.info("no accounts: every local client may push, pull and delete (--htpasswd FILE changes that)")
     if start.setup_token is not None:
-        base = settings.server.public_url or url
+        base = settings.server.public_url or _from_elsewhere(url)
         log.info("make the first administrator at %s/setup?token=%s", base, start.setup_token)
+
+
+def _from_elsewhere(url: str) -> str:
+    """Where a server listens on all addresses: by the name of its machine, as nobody can open `0.0.0.0`."""
+    for everywhere in ("//0.0.0.0", "//[::]"):
+        url = url.replace(everywhere, f"//{socket.gethostname()}")
+    return url
