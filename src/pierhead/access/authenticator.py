@@ -136,7 +136,8 @@ class Access:
 
     async def is_open(self) -> bool:
         """Whether nobody has to sign in, as there are no accounts."""
-        return not self._has_sources and (await self.decisions.epoch()).closed is None
+        epoch = await self.decisions.epoch()
+        return not self._has_sources and epoch.closed is None
 
     async def admit(self, headers: Headers, address: str, asked: RepositoryName, *, by_proxy: bool = False) -> Admitted:
         """Who asks, and what is held at a repository; of no name: in the system.
@@ -152,7 +153,7 @@ class Access:
                 )
             if self._guard is not None:
                 self._guard.check(headers, address)
-            return await self.standing(ANONYMOUS, asked, open_mode=True)
+            return await self._standing(ANONYMOUS, asked, open_mode=True)
         self._look_at_the_file()
         try:
             principal, fresh = await self._who(headers, address, by_proxy=by_proxy)
@@ -160,7 +161,9 @@ class Access:
             self.count(ANONYMOUS, address)
             raise
         self.count(principal, address)
-        return await self.standing(principal, asked, fresh=fresh)
+        if fresh:  # which took its time: what is held may have changed meanwhile
+            await self.decisions.epoch()
+        return await self._standing(principal, asked, fresh=fresh)
 
     async def again(self, admitted: Admitted, asked: RepositoryName) -> Admitted:
         """What somebody holds by now who was let in a while ago. Raises as `admit` does."""
@@ -194,11 +197,15 @@ class Access:
             self._verified.clear()
             self.decisions.forget()
 
-    async def standing(
-        self, principal: Principal, asked: RepositoryName, *, open_mode: bool = False, fresh: bool = False
-    ) -> Admitted:
+    async def standing(self, principal: Principal, asked: RepositoryName, *, fresh: bool = False) -> Admitted:
         """What a principal holds now. Raises Unauthenticated where what it proved counts no more."""
         await self.decisions.epoch()
+        return await self._standing(principal, asked, fresh=fresh)
+
+    async def _standing(
+        self, principal: Principal, asked: RepositoryName, *, open_mode: bool = False, fresh: bool = False
+    ) -> Admitted:
+        """The same, right after the epoch was read."""
         rights = await self.decisions.rights(principal, open_mode=open_mode)
         if not asked:
             return Admitted(principal, rights, _NOWHERE, _narrow(rights.system, principal, "", _NOWHERE), fresh)
