@@ -4,6 +4,7 @@ import secrets
 
 from starlette.responses import Response
 
+from pierhead.access.oidc import people
 from pierhead.access.principal import Principal
 from pierhead.access.sources import SourceUnavailable
 from pierhead.errors import TooManyRequests, Unauthenticated, Unavailable
@@ -67,7 +68,7 @@ async def leave(visit: Visit) -> Response:
     provider = visit.parts.providers.get(source.removeprefix("oidc:")) if source.startswith("oidc:") else None
     if provider is not None:
         try:
-            address = await provider.sign_out_url(f"{visit.base}/")
+            address = await provider.sign_out_url(visit.base + people.AFTERWARDS)
         except SourceUnavailable:
             address = None
         if address is not None:
