@@ -20,7 +20,7 @@ from tests.crash.verify import Verifier, inspect
 from tests.crash.wire import NoAnswer, Wire
 from tests.profiles import SOAK
 
-KILLS = 2000 if SOAK else 160
+KILLS = 2000 if SOAK else 104
 SEED = int(os.environ.get("PIERHEAD_CRASH_SEED") or random.SystemRandom().randrange(10**9))
 CLIENTS = 4
 SAMPLE = 15  # keys of each client that are looked at though nothing changed them
