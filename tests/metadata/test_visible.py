@@ -8,6 +8,7 @@ import pytest
 from pierhead.metadata import visible
 from pierhead.metadata.database import Row, Transaction
 from pierhead.models import EVERYTHING, RepositoryName, Visible
+from tests.contracts.database import Place
 from tests.metadata.rows import add_manifest
 
 pytestmark = pytest.mark.anyio
@@ -91,7 +92,24 @@ async def test_more_public_projects_than_are_asked_one_by_one(tx: Transaction, m
     assert await paged(tx, Visible(projects=frozenset({ids["b"]})), 2) == ["b/x", "b/y", "c/open", "d"]
 
 
-async def test_a_page_of_ten_among_a_hundred_thousand_takes_five_milliseconds(tx: Transaction) -> None:
+async def test_a_page_of_ten_among_a_hundred_thousand_takes_five_milliseconds(place: Place) -> None:
+    async with place.open() as database:
+        sees = Visible(projects=frozenset({await database.write(_fill_with_others)}))
+
+        async def page(tx: Transaction) -> list[RepositoryName]:
+            return await visible.names_after(tx, "", sees, limit=101)
+
+        assert len(await database.read(page)) == 10
+        taken = []
+        for _ in range(25):  # other work may be going on
+            began = time.perf_counter()
+            await database.read(page)
+            taken.append(time.perf_counter() - began)
+        assert min(taken) < 0.005
+
+
+async def _fill_with_others(tx: Transaction) -> int:
+    """Ten repositories of one project, whose id is returned, and a hundred thousand of others."""
     await add_manifest(tx, RepositoryName("his/app"), "m")
     await tx.execute_many(
         "INSERT INTO projects (name, created_at) VALUES (:name, 1)", [{"name": f"p{number}"} for number in range(1000)]
@@ -115,12 +133,5 @@ async def test_a_page_of_ten_among_a_hundred_thousand_takes_five_milliseconds(tx
         await add_manifest(tx, RepositoryName(f"his/app{number}"), "m")
     row = await tx.fetch_one("SELECT id FROM projects WHERE name = 'his'")
     assert row is not None
-    sees = Visible(projects=frozenset({row[0]}))
-    assert len(await visible.names_after(tx, "", sees, limit=101)) == 10
-
-    taken = []
-    for _ in range(25):  # other work may be going on
-        began = time.perf_counter()
-        await visible.names_after(tx, "", sees, limit=101)
-        taken.append(time.perf_counter() - began)
-    assert min(taken) < 0.005
+    found: int = row[0]
+    return found
