@@ -195,7 +195,6 @@ def test_there_is_nothing_at_an_unknown_path(server: Running, path: str) -> None
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/v1/",
         "/admin",
         "/v",
