@@ -205,16 +205,25 @@ class Access:
     async def _standing(
         self, principal: Principal, asked: RepositoryName, *, open_mode: bool = False, fresh: bool = False
     ) -> Admitted:
-        """The same, right after the epoch was read."""
+        """The same, right after the epoch was read. Remembered while it lasts: clients ask for the same few places."""
+        key = id(principal), asked
+        known: Admitted | None = self.decisions.standings.get(key)
+        # Of a token that ends nothing is remembered, and a principal is the same while its credential is.
+        if known is not None and known.principal is principal and not fresh:
+            return known
         rights = await self.decisions.rights(principal, open_mode=open_mode)
         if not asked:
             return Admitted(principal, rights, _NOWHERE, _narrow(rights.system, principal, "", _NOWHERE), fresh)
+        state = self.decisions.state
         place = await self.decisions.place(asked)
         if Verb.PULL not in rights.held(place):
             # It may have been made, and be public. Asked for what there is too: else the time it takes would tell.
             with suppress(Unavailable):
                 place = await self.decisions.place(asked, anew=True)
-        return Admitted(principal, rights, place, _narrow(rights.held(place), principal, asked, place), fresh)
+        admitted = Admitted(principal, rights, place, _narrow(rights.held(place), principal, asked, place), fresh)
+        if rights.until is None and not fresh and state == self.decisions.state and Verb.PULL in rights.held(place):
+            self.decisions.stand(key, admitted)
+        return admitted
 
     async def _who(self, headers: Headers, address: str, *, by_proxy: bool) -> tuple[Principal, bool]:
         """And whether it was verified just now."""

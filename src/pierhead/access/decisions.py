@@ -8,7 +8,7 @@ lately still is, for as long as what he asks for may be served from memory (sett
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 from pierhead.access.htpasswd import AccountsFile
 from pierhead.access.principal import Principal
@@ -26,6 +26,7 @@ from pierhead.source_settings import LdapSettings
 from pierhead.verbs import ROLES, Verb
 
 _REMEMBERED = 65_536
+_STANDINGS = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,8 @@ class Decisions:
         self._rights: dict[tuple[int | None, int | None, int | None, str | None], Rights] = {}
         self._places: dict[RepositoryName, Place] = {}
         self._open = Rights(everything=True)
+        # What `Access` made of all that for one principal at one place, while the epoch lasts.
+        self.standings: dict[tuple[int, RepositoryName], Any] = {}
 
     async def epoch(self) -> Epoch:
         """The state of this moment; what is of another one is forgotten."""
@@ -114,7 +117,18 @@ class Decisions:
             self._number = epoch.number
         return epoch
 
+    @property
+    def state(self) -> tuple[int, int]:
+        """Another one after everything that was remembered was let go of."""
+        return self._number, self._forgotten
+
+    def stand(self, key: tuple[int, RepositoryName], admitted: object) -> None:
+        if len(self.standings) >= _STANDINGS:
+            self.standings.clear()
+        self.standings[key] = admitted
+
     def forget(self) -> None:
+        self.standings.clear()
         self._forgotten += 1
         self._rights.clear()
         self._places.clear()
