@@ -8,7 +8,7 @@ import click
 
 from pierhead.cli import telling
 from pierhead.cli.flags import place_flags, refuse
-from pierhead.cli.local import as_json, change, echo_json, printable, table
+from pierhead.cli.local import as_json, change, echo_json, printable
 from pierhead.cli.telling import done, limit, seconds_until, when
 from pierhead.cli.token import expires, overlap
 
@@ -129,16 +129,11 @@ def list_(project: str | None, *, limit: int, after: str, as_json: bool, **place
     async def work(accounts: "Accounts", _: "By") -> "list[Principal]":
         return await accounts.robots.page(project, after=after, size=limit + 1)
 
-    found = change(place, work)
-    shown, more = found[:limit], found[limit:]
-    if as_json:
-        following = shown[-1].name if more else None
-        echo_json({"robots": [telling.principal(one) for one in shown], "next_after": following})
-        return
-    lines = [(one.name, telling.state(one), printable(one.display) or "-") for one in shown]
-    click.echo(table(_COLUMNS, lines), nl=False)
-    if more:
-        click.echo(f"more of them: --after {shown[-1].name}", err=True)
+    telling.page("robots", change(place, work), limit, (_COLUMNS, _line), as_json=as_json)
+
+
+def _line(one: "Principal") -> tuple[str, ...]:
+    return one.name, telling.state(one), printable(one.display) or "-"
 
 
 @robot.command()

@@ -6,7 +6,7 @@ import click
 
 from pierhead.cli import telling
 from pierhead.cli.flags import place_flags
-from pierhead.cli.local import as_json, change, echo_json, printable, table
+from pierhead.cli.local import as_json, change, echo_json, printable
 from pierhead.cli.telling import done, limit
 
 if TYPE_CHECKING:
@@ -103,14 +103,11 @@ def list_(*, limit: int, after: str, as_json: bool, **place: Any) -> None:
     async def work(accounts: "Accounts", _: "By") -> "list[Principal]":
         return await accounts.teams.page(after=after, size=limit + 1)
 
-    found = change(place, work)
-    shown, more = found[:limit], found[limit:]
-    if as_json:
-        echo_json({"teams": [telling.principal(one) for one in shown], "next_after": shown[-1].name if more else None})
-        return
-    click.echo(table(_COLUMNS, [(one.name, _group(one), printable(one.display) or "-") for one in shown]), nl=False)
-    if more:
-        click.echo(f"more of them: --after {shown[-1].name}", err=True)
+    telling.page("teams", change(place, work), limit, (_COLUMNS, _line), as_json=as_json)
+
+
+def _line(one: "Principal") -> tuple[str, ...]:
+    return one.name, _group(one), printable(one.display) or "-"
 
 
 def _group(one: "Principal") -> str:

@@ -2,12 +2,13 @@
 
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pierhead.cli.flags import refuse
-from pierhead.cli.local import echo_json, moment, printable
+from pierhead.cli.local import echo_json, moment, printable, table
 
 if TYPE_CHECKING:
     from pierhead.accounts.tokens import Listed, Made
@@ -45,6 +46,22 @@ def when(microseconds: int | None, otherwise: str = "-") -> str:
 
 def _json_when(microseconds: int | None) -> str | None:
     return None if microseconds is None else moment(microseconds)
+
+
+Shape = tuple[tuple[str, ...], "Callable[[Principal], tuple[str, ...]]"]
+
+
+def page(word: str, found: "list[Principal]", limit: int, shape: Shape, *, as_json: bool) -> None:
+    """A page of principals, of which one more was asked for than is shown; `shape` is the headings and a line."""
+    shown, more = found[:limit], found[limit:]
+    if as_json:
+        following = shown[-1].name if more else None
+        echo_json({word: [principal(one) for one in shown], "next_after": following})
+        return
+    columns, line = shape
+    click.echo(table(columns, [line(one) for one in shown]), nl=False)
+    if more:
+        click.echo(f"more of them: --after {shown[-1].name}", err=True)
 
 
 def principal(one: "Principal") -> dict[str, Any]:

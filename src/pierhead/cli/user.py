@@ -6,7 +6,7 @@ import click
 
 from pierhead.cli import telling
 from pierhead.cli.flags import place_flags, refuse
-from pierhead.cli.local import as_json, change, echo_json, printable, table
+from pierhead.cli.local import as_json, change, echo_json, printable
 from pierhead.cli.telling import ask_password, done, limit, password_stdin, when
 
 if TYPE_CHECKING:
@@ -157,14 +157,7 @@ def list_(*, limit: int, after: str, as_json: bool, **place: Any) -> None:
     async def work(accounts: "Accounts", _: "By") -> "list[Principal]":
         return await accounts.users.page(after=after, size=limit + 1)
 
-    found = change(place, work)
-    shown, more = found[:limit], found[limit:]
-    if as_json:
-        echo_json({"users": [telling.principal(one) for one in shown], "next_after": shown[-1].name if more else None})
-        return
-    click.echo(table(_COLUMNS, [_line(one) for one in shown]), nl=False)
-    if more:
-        click.echo(f"more of them: --after {shown[-1].name}", err=True)
+    telling.page("users", change(place, work), limit, (_COLUMNS, _line), as_json=as_json)
 
 
 def _line(one: "Principal") -> tuple[str, ...]:

@@ -36,14 +36,3 @@ async def of_team(tx: Transaction, team_id: int, *, limit: int) -> list[str]:
         limit=limit,
     )
     return [name for (name,) in rows]
-
-
-async def of_member(tx: Transaction, member_id: int) -> list[str]:
-    """Names of the teams that somebody was put into."""
-    rows = await tx.fetch_all(
-        """
-        SELECT name FROM memberships JOIN principals ON principals.id = team_id WHERE member_id = :id ORDER BY name
-        """,
-        id=member_id,
-    )
-    return [name for (name,) in rows]
