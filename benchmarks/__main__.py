@@ -23,6 +23,8 @@ from tests.clients.dockerd import dockerd
 
 def main() -> None:
     options = _options()
+    if options.before:
+        peers.add_before(options.before)
     with tempfile.TemporaryDirectory(prefix="pierhead-bench-", dir=options.directory) as name, ExitStack() as stack:
         folder = Path(name).resolve()
         bench = _bench(folder, stack, options)
@@ -45,6 +47,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rows", default="", help=f"of {', '.join([*ROWS, '3'])}; all")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each registry, in turn")
     parser.add_argument("--peers", default="", help="names, comma-separated; all that are installed")
+    parser.add_argument("--before", type=Path, help="a checkout of an earlier state, measured beside this one")
     parser.add_argument("--quick", action="store_true", help="small and short: to see that it runs")
     parser.add_argument("--directory", default=".", help="the disk that is measured")
     parser.add_argument("--write", action="store_true", help="keep the table in the documentation")
@@ -73,7 +76,8 @@ def _bench(folder: Path, stack: ExitStack, options: argparse.Namespace) -> Bench
 
 def _row(row: Row, bench: Bench, folder: Path, options: argparse.Namespace, before: list[report.Line]) -> report.Line:
     chosen = options.peers.split(",") if options.peers else peers.available()
-    names = [name for name in row.peers if name in chosen and name in peers.available()]
+    wanted = [*row.peers, peers.BEFORE] if options.before else row.peers
+    names = [name for name in wanted if name in peers.available() and (name in chosen or name == peers.BEFORE)]
     figures: dict[str, list[float]] = {name: [] for name in names}
     costs: dict[str, Cost] = {name: Cost() for name in names}
     tls = _certificate(folder) if row.tls else None

@@ -20,6 +20,7 @@ from tests import components
 OURS = "pierhead"
 ANONYMOUS = "pierhead, anonymous"  # beside a verified user
 OURS_LOGGING = "pierhead, access log all"
+BEFORE = "pierhead, before"  # of another checkout
 DISTRIBUTION_3 = "Distribution 3"
 DISTRIBUTION_2 = "Distribution 2.8 (Debian)"
 OLAREG = "olareg"
@@ -108,6 +109,15 @@ COMMANDS: dict[str, tuple[str, Command]] = {
 
 def available() -> list[str]:
     return [name for name, (program, _) in COMMANDS.items() if not program or components.find(program)]
+
+
+def add_before(checkout: Path) -> None:
+    """The program as it is in another checkout, with the libraries of this one."""
+
+    def command(data: Path, port: int, tls: Tls | None) -> list[str]:
+        return ["env", f"PYTHONPATH={checkout.resolve() / 'src'}", *_ours()(data, port, tls)]
+
+    COMMANDS[BEFORE] = "", command
 
 
 @contextmanager

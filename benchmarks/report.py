@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 
 from benchmarks import peers
-from benchmarks.peers import ANONYMOUS, NGINX, OURS
+from benchmarks.peers import ANONYMOUS, BEFORE, NGINX, OURS
 from benchmarks.rows import BEST, Bench
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "benchmark.md"
@@ -43,6 +43,8 @@ class Line:
             if theirs:
                 met = "met" if ours >= times * theirs else "**missed**"
                 parts.append(f"{ours / theirs:.2f} x {rival} (goal {times:g}: {met})")
+        if BEFORE in self.figures:
+            parts.append(f"{ours / self.figures[BEFORE].median:.2f} x before")
         return ", ".join(parts) or ""
 
     def _rival(self, name: str) -> float:

@@ -136,7 +136,7 @@ class Access:
 
     async def is_open(self) -> bool:
         """Whether nobody has to sign in, as there are no accounts."""
-        epoch = await self.decisions.epoch()
+        epoch = self.decisions.still() or await self.decisions.epoch()
         return not self._has_sources and epoch.closed is None
 
     async def admit(self, headers: Headers, address: str, asked: RepositoryName, *, by_proxy: bool = False) -> Admitted:
@@ -146,7 +146,8 @@ class Access:
         from a trusted proxy, whose word on client certificates counts.
         Raises OpenModeRefused, Unauthenticated, TooManyRequests, Unavailable.
         """
-        if await self.is_open():
+        epoch = self.decisions.still() or await self.decisions.epoch()
+        if epoch.closed is None and not self._has_sources:
             if self.needs_setup:
                 raise Unauthenticated(
                     "this registry has no accounts yet; its operator has the address of the setup page"

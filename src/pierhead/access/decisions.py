@@ -6,7 +6,7 @@ lately still is, for as long as what he asks for may be served from memory (sett
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -94,6 +94,8 @@ class Decisions:
         self._file = file
         self._stale_seconds = stale_seconds
         self._last: tuple[Epoch, float] | None = None  # and when it was read
+        self._told: Epoch | None = None
+        self._version: Hashable = None  # of the whole database, before the epoch was read
         self._number = 0
         self._forgotten = 0  # how often what was remembered was let go of
         self._rights: dict[tuple[int | None, int | None, int | None, str | None], Rights] = {}
@@ -102,9 +104,18 @@ class Decisions:
         # What `Access` made of all that for one principal at one place, while the epoch lasts.
         self.standings: dict[tuple[int, RepositoryName], Any] = {}
 
+    def still(self) -> Epoch | None:
+        """What `epoch` told last, where it is plain at once that nothing was committed since."""
+        try:
+            version = self._database.version()
+        except (Busy, MetadataUnavailable):
+            return None
+        return self._told if version == self._version and version is not None else None
+
     async def epoch(self) -> Epoch:
         """The state of this moment; what is of another one is forgotten."""
         try:
+            version = self._database.version()
             epoch = await self._database.recall("access epoch", rows.epoch)
         except (Busy, MetadataUnavailable):
             if self._last is None or time.monotonic() - self._last[1] > self._stale_seconds:
@@ -115,6 +126,7 @@ class Decisions:
         if epoch.number != self._number:
             self.forget()
             self._number = epoch.number
+        self._told, self._version = epoch, version
         return epoch
 
     @property

@@ -64,6 +64,10 @@ class Database(Protocol):
         """Runs an operation that only reads, on one consistent state. It may run more than once."""
         ...
 
+    def version(self) -> Hashable:
+        """Equal as long as nothing at all is committed, by any process; None where the engine cannot tell at once."""
+        ...
+
     def recall(self, key: Hashable, operation: Operation[T]) -> Awaitable[T]:
         """`read`, from memory where the engine can tell that nothing at all was committed since it was last read.
 

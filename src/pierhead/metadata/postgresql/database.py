@@ -69,6 +69,9 @@ class PostgresqlDatabase:
     async def read(self, operation: Operation[T]) -> T:
         return await self._tried(lambda connection: self._read(connection, operation))
 
+    def version(self) -> Hashable:
+        return None
+
     async def recall(self, key: Hashable, operation: Operation[T]) -> T:
         next_one = self._next.get(key)
         if next_one is None:

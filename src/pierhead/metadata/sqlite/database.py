@@ -1,7 +1,7 @@
 """`Database` over SQLite: reads on the event loop, writes in one thread.
 
-A read costs microseconds, less than handing it to a thread. The reading connection never
-writes, so its `data_version` tells of every commit, those of its own process too.
+A read costs microseconds, less than handing it to a thread. The index of the log tells of every commit, by any
+connection of any process, and where it cannot be looked at `data_version` does: the reading connection never writes.
 """
 
 import os
@@ -15,7 +15,7 @@ import apsw
 
 from pierhead.errors import MetadataUnavailable, Moved
 from pierhead.metadata.database import Commit, Operation, Transaction, unobserved
-from pierhead.metadata.sqlite import engine
+from pierhead.metadata.sqlite import engine, log_index
 from pierhead.metadata.sqlite.transaction import SqliteTransaction, complete
 from pierhead.metadata.sqlite.writer import Writer
 
@@ -29,7 +29,8 @@ class SqliteDatabase:
         self._limit = remembered
         self._observe = observe
         self._remembered: dict[Hashable, Any] = {}
-        self._version: object = None
+        self._header: log_index.Header | None = None
+        self._version: Hashable = None
         self._moved = False
         self._hits = 0
         self._misses = 0
@@ -43,6 +44,7 @@ class SqliteDatabase:
         with engine.translated(self._reader):
             self._ask("SELECT 1 FROM projects LIMIT 1").fetchall()
             self._writer = Writer(self._path, self._observe)
+        self._header = log_index.header(self._reader)
         # From here on the log's file stays: SQLite syncs its name only where its first writer commits with FULL.
         _sync(self._path.parent)
         return self
@@ -50,6 +52,7 @@ class SqliteDatabase:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._header = None
         self._writer.close()
         self._reader.close()
 
@@ -58,12 +61,16 @@ class SqliteDatabase:
             self._look()
             return self._read(operation)
 
-    async def recall(self, key: Hashable, operation: Operation[T]) -> T:
-        # The version first: a row that is younger than it is only read once too often.
+    def version(self) -> Hashable:
         try:  # in full rather than `translated`: this is the hottest line of all
             self._look()
         except apsw.Error as error:
             raise MetadataUnavailable(str(error)) from error
+        return self._version
+
+    async def recall(self, key: Hashable, operation: Operation[T]) -> T:
+        # The version first: a row that is younger than it is only read once too often.
+        self.version()
         found = self._remembered.get(key, _ABSENT)
         if found is not _ABSENT:
             self._hits += 1
@@ -116,7 +123,8 @@ class SqliteDatabase:
 
     def _look(self) -> None:
         """Whether anything was committed since the last look. Raises Moved where the registry has gone."""
-        version = self._ask("PRAGMA data_version").get
+        header = self._header
+        version = header.raw if header is not None else self._ask("PRAGMA data_version").get
         if version != self._version:
             self._remembered.clear()
             self._moved = bool(self._ask("SELECT 1 FROM moves WHERE state = 'moved'").fetchall())
