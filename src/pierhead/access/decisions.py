@@ -95,7 +95,7 @@ class Decisions:
         self._stale_seconds = stale_seconds
         self._last: tuple[Epoch, float] | None = None  # and when it was read
         self._told: Epoch | None = None
-        self._version: Hashable = None  # of the whole database, before the epoch was read
+        self._told_at: Hashable = None  # version of the whole database, before the epoch was read
         self._number = 0
         self._forgotten = 0  # how often what was remembered was let go of
         self._rights: dict[tuple[int | None, int | None, int | None, str | None], Rights] = {}
@@ -110,7 +110,7 @@ class Decisions:
             version = self._database.version()
         except (Busy, MetadataUnavailable):
             return None
-        return self._told if version == self._version and version is not None else None
+        return self._told if version == self._told_at and version is not None else None
 
     async def epoch(self) -> Epoch:
         """The state of this moment; what is of another one is forgotten."""
@@ -126,7 +126,7 @@ class Decisions:
         if epoch.number != self._number:
             self.forget()
             self._number = epoch.number
-        self._told, self._version = epoch, version
+        self._told, self._told_at = epoch, version
         return epoch
 
     @property
