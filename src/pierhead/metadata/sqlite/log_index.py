@@ -43,7 +43,7 @@ Header = ctypes.Array[ctypes.c_char]  # `raw` is a copy
 
 
 def header(connection: apsw.Connection) -> Header | None:
-    """Of a connection that has read in WAL mode, and stays open as long as this is looked at; None without such an index."""
+    """Of a connection that has read in WAL mode, and outlives what is returned; None where it has no such index."""
     file: Any = ctypes.POINTER(_File)()
     if not connection.filecontrol("main", apsw.SQLITE_FCNTL_FILE_POINTER, ctypes.addressof(file)):
         return None
