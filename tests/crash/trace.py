@@ -24,6 +24,7 @@ class SystemCall:
     text: str  # its arguments, as strace shows them: descriptors with their paths
     began: int  # lines of the trace
     ended: int = 0
+    process: str = ""  # the worker, by its number
 
     @property
     def syncs(self) -> bool:
@@ -70,9 +71,10 @@ def tracing(server: Running, out: Path) -> Iterator[Trace]:
             yield trace
         finally:
             time.sleep(0.1)
+            threads = {task.name: worker for worker in workers for task in Path(f"/proc/{worker}/task").glob("*")}
             process.send_signal(signal.SIGINT)
             process.communicate()
-    trace.calls += _parsed(out.read_text())
+    trace.calls += _parsed(out.read_text(), threads)
 
 
 def _wait_until_attached(workers: list[int], strace: "subprocess.Popen[bytes]") -> None:
@@ -88,7 +90,7 @@ def _is_traced(status: Path) -> bool:
     return "TracerPid:\t0\n" not in status.read_text()
 
 
-def _parsed(text: str) -> Iterator[SystemCall]:
+def _parsed(text: str, threads: dict[str, str]) -> Iterator[SystemCall]:
     unfinished: dict[tuple[str, str], SystemCall] = {}
     for number, line in enumerate(text.splitlines()):
         if resumed := _RESUMED.match(line):
@@ -96,7 +98,7 @@ def _parsed(text: str) -> Iterator[SystemCall]:
             if call:
                 call.ended = number
         elif matched := _LINE.match(line):
-            call = SystemCall(matched[2], matched[3], number, number)
+            call = SystemCall(matched[2], matched[3], number, number, threads.get(matched[1], ""))
             if line.endswith("<unfinished ...>"):
                 unfinished[matched[1], matched[2]] = call
             yield call
