@@ -21,7 +21,7 @@ from pierhead.models import Actor, Digest, RepositoryName
 from pierhead.registry.registry import Registry
 from pierhead.settings import Settings, StorageSettings
 from tests import components
-from tests.crash.trace import _CALLS, Trace, _parsed
+from tests.crash.trace import CALLS, Trace, parsed
 from tests.crash.verify import inspect
 from tests.invariants import violations
 
@@ -108,10 +108,10 @@ def test_bytes_go_only_after_their_row_is_durably_gone(tmp_path: Path) -> None:
         ]
 
     subprocess.run(
-        [strace, "-f", "-y", "-s", "256", "-e", f"trace={_CALLS}", "-o", out, *GC, data], check=True, timeout=60
+        [strace, "-f", "-y", "-s", "256", "-e", f"trace={CALLS}", "-o", out, *GC, data], check=True, timeout=60
     )
 
-    trace = Trace(list(_parsed(out.read_text())))
+    trace = Trace(list(parsed(out.read_text())))
     gone = [trace.last(lambda call, key=key: call.name.startswith("unlink") and key in call.text) for key in keys]  # type: ignore[misc]  # mypy cannot infer a lambda with a default
     first, last = min(call.began for call in gone), max(call.ended for call in gone)
     # The rows are in the log, and the log is on the disk, before the first file goes.

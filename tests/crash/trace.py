@@ -12,7 +12,7 @@ from pathlib import Path
 from tests import components
 from tests.running import Running
 
-_CALLS = "fsync,fdatasync,linkat,rename,renameat,renameat2,pwrite64,write,writev,sendto,sendmsg,unlink,unlinkat"
+CALLS = "fsync,fdatasync,linkat,rename,renameat,renameat2,pwrite64,write,writev,sendto,sendmsg,unlink,unlinkat"
 _LINE = re.compile(r"(\d+) +(\w+)\((.*)")
 _RESUMED = re.compile(r"(\d+) +<\.\.\. (\w+) resumed>")
 _ATTACH_SECONDS = 20
@@ -61,7 +61,7 @@ def tracing(server: Running, out: Path) -> Iterator[Trace]:
     strace = components.require("strace")
     supervisor = server.process.pid
     workers = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
-    command: list[str | Path] = [strace, "-f", "-y", "-s", "64", "-e", f"trace={_CALLS}", "-o", out]
+    command: list[str | Path] = [strace, "-f", "-y", "-s", "64", "-e", f"trace={CALLS}", "-o", out]
     for worker in workers:
         command += ["-p", worker]
     trace = Trace()
@@ -74,7 +74,7 @@ def tracing(server: Running, out: Path) -> Iterator[Trace]:
             threads = {task.name: worker for worker in workers for task in Path(f"/proc/{worker}/task").glob("*")}
             process.send_signal(signal.SIGINT)
             process.communicate()
-    trace.calls += _parsed(out.read_text(), threads)
+    trace.calls += parsed(out.read_text(), threads)
 
 
 def _wait_until_attached(workers: list[int], strace: "subprocess.Popen[bytes]") -> None:
@@ -90,7 +90,7 @@ def _is_traced(status: Path) -> bool:
     return "TracerPid:\t0\n" not in status.read_text()
 
 
-def _parsed(text: str, threads: dict[str, str]) -> Iterator[SystemCall]:
+def parsed(text: str, threads: dict[str, str] | None = None) -> Iterator[SystemCall]:
     unfinished: dict[tuple[str, str], SystemCall] = {}
     for number, line in enumerate(text.splitlines()):
         if resumed := _RESUMED.match(line):
@@ -98,7 +98,7 @@ def _parsed(text: str, threads: dict[str, str]) -> Iterator[SystemCall]:
             if call:
                 call.ended = number
         elif matched := _LINE.match(line):
-            call = SystemCall(matched[2], matched[3], number, number, threads.get(matched[1], ""))
+            call = SystemCall(matched[2], matched[3], number, number, (threads or {}).get(matched[1], ""))
             if line.endswith("<unfinished ...>"):
                 unfinished[matched[1], matched[2]] = call
             yield call

@@ -1,6 +1,7 @@
 """What goes into the trash together, and what comes out of it: on either database."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from pierhead.errors import (
     TagExists,
     TimeOver,
 )
+from pierhead.metadata.trail import Filters
 from pierhead.models import Digest, RepositoryName, TagName
 from pierhead.registry.restoring import Restored
 from pierhead.settings import ManifestSettings, Settings, TrashSettings, UntaggedSettings
@@ -50,6 +52,12 @@ async def restore(app: Pushing, reference: str, *, reason: str | None = "by mist
     if ":" in reference:
         return await restoring.manifest(app.repository, Digest(reference), reason=reason, actor=ALICE)
     return await restoring.tag(app.repository, TagName(reference), reason=reason, actor=ALICE)
+
+
+async def told(app: Pushing, subject: str) -> list[tuple[str, object]]:
+    """What the audit trail says of a subject, the first first: actions with their details."""
+    page = await app.registry.audit.page(Filters(subject=subject), size=50)
+    return [(event.action, json.loads(event.details or "null")) for event in reversed(page.events)]
 
 
 def attached(digest: Digest, suffix: str) -> str:
@@ -455,20 +463,38 @@ async def test_a_purged_repository_leaves_its_history_and_notes_its_blobs(app: P
 async def test_a_project_has_its_own_window(app: Pushing) -> None:
     await app.image("a", "v1", "v2")
     default = await app.registry.trash.window("team")
-    await app.registry.trash.set_window("team", 0)
+    await app.registry.trash.set_window("team", 0, actor=ALICE)
     await app.delete("v1")
     with pytest.raises(TimeOver):
         await restore(app, "v1")
-    own = await app.registry.trash.set_window("team", 3600)
+    own = await app.registry.trash.set_window("team", 3600, actor=ALICE)
     await app.delete("v2")
     [listed] = await app.registry.trash.page(APP, size=1)
 
     assert (default.seconds, default.own) == (DAYS_14 * 3600, False)
     assert (own.seconds, own.own) == (3600, True)
     assert (listed.entry.goes_at - listed.entry.deleted_at) // 1_000_000 == 3600
-    assert not (await app.registry.trash.set_window("team", None)).own
+    assert not (await app.registry.trash.set_window("team", None, actor=ALICE)).own
     with pytest.raises(ProjectUnknown):
-        await app.registry.trash.set_window("none", 1)
+        await app.registry.trash.set_window("none", 1, actor=ALICE)
+    assert (await told(app, "project:team"))[1:] == [  # after its creation
+        ("project.window-set", {"before": None, "after": 0}),
+        ("project.window-set", {"before": 0, "after": 3600}),
+        ("project.window-set", {"before": 3600, "after": None}),
+    ]
+
+
+async def test_what_becomes_of_a_project_is_in_the_audit_trail(app: Pushing) -> None:
+    trash = app.registry.trash
+    await app.image("a", "v1")
+    await trash.delete_project("team", reason="over", actor=ALICE)
+    await trash.restoring.project("team", reason="not yet", actor=ALICE)
+    again = await trash.delete_project("team", actor=ALICE)
+    await trash.purge(again.id, actor=ALICE)
+
+    assert [action for action, _ in await told(app, "project:team")] == [
+        "project.created", "project.deleted", "project.restored", "project.deleted", "project.purged",
+    ]  # fmt: skip
 
 
 async def test_without_a_window_nothing_is_kept(place: Place, tmp_path: Path) -> None:

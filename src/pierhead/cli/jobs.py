@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from pierhead.cli.flags import load, place_flags, refuse
-from pierhead.cli.local import moment, table
+from pierhead.cli.local import moment, operator, table
 
 if TYPE_CHECKING:
-    from pierhead.metadata.database import Operation
+    from pierhead.metadata.database import Operation, Transaction
     from pierhead.metadata.jobs import Job
 
 STATES = ("waiting", "running", "done", "dead")
@@ -51,8 +51,8 @@ def retry(job: int | None, all_dead: bool, **place: Any) -> None:  # noqa: FBT00
     from pierhead.metadata import jobs as rows
 
     if job is None:
-        click.echo(f"{_changed(place, rows.retry_dead)} will be tried again")
-    elif _changed(place, partial(rows.retry, job_id=job)):
+        click.echo(f"{_changed(place, rows.retry_dead, 'retried', 'all dead')} will be tried again")
+    elif _changed(place, partial(rows.retry, job_id=job), "retried", job):
         click.echo(f"{job} will be tried again")
     else:
         refuse([f"no job with the id {job} is dead or waits"], 1)
@@ -65,7 +65,7 @@ def drop(job: int, **place: Any) -> None:
     """Forget a job that does not run."""
     from pierhead.metadata import jobs as rows
 
-    if not _changed(place, partial(rows.drop, job_id=job)):
+    if not _changed(place, partial(rows.drop, job_id=job), "dropped", job):
         refuse([f"there is no job with the id {job}, or it runs"], 1)
     click.echo(f"{job} dropped")
 
@@ -80,8 +80,13 @@ def run(kind: str, **place: Any) -> None:
     known = _asked(place, rows.schedules)
     if kind not in known:
         refuse([f"{kind}: no such kind runs here; there are: {', '.join(known) or 'none yet'}"], 1)
-    job = _changed(place, partial(rows.enqueue, kind=kind))
-    _changed(place, partial(rows.retry, job_id=job))
+
+    async def now(tx: "Transaction") -> int:
+        job = await rows.enqueue(tx, kind=kind)
+        await rows.retry(tx, job_id=job)
+        return job
+
+    job = _changed(place, now, "asked-for", kind)
     click.echo(f"{kind} runs as job {job}")
 
 
@@ -90,8 +95,17 @@ def _asked(place: dict[str, Any], operation: "Operation[T]") -> T:
     return found
 
 
-def _changed(place: dict[str, Any], operation: "Operation[T]") -> T:
-    result: T = _with_database(place, lambda database: database.write(operation))
+def _changed(place: dict[str, Any], operation: "Operation[T]", what: str, which: int | str) -> T:
+    """What an operation returns; where that is anything, it is told to the audit trail."""
+    from pierhead.metadata import events
+
+    async def change(tx: "Transaction") -> T:
+        found = await operation(tx)
+        if found:
+            await events.record_change(tx, f"job.{what}", f"job:{which}", operator())
+        return found
+
+    result: T = _with_database(place, lambda database: database.write(change))
     return result
 
 

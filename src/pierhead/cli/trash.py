@@ -116,8 +116,10 @@ def window(project: str, hours: str | None, *, as_json: bool, **place: Any) -> N
     """
     seconds = _seconds(hours)
 
-    async def work(registry: "Registry", _: "Actor") -> "Window":
-        return await (registry.trash.window(project) if hours is None else registry.trash.set_window(project, seconds))
+    async def work(registry: "Registry", actor: "Actor") -> "Window":
+        if hours is None:
+            return await registry.trash.window(project)
+        return await registry.trash.set_window(project, seconds, actor=actor)
 
     found = act(place, work)
     if as_json:

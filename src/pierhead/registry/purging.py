@@ -54,7 +54,7 @@ class Purging:
             case "repository" | "project":
                 while left := await self._database.read(partial(repositories.in_entry, trash_id=entry.id, limit=1)):
                     await self._repository(entry, left[0], actor)
-                await self._database.write(partial(_end_empty, trash_id=entry.id, actor=actor))
+                await self._database.write(partial(_end_empty, entry=entry, actor=actor))
 
     async def due(self, *, limit: int) -> int:
         """Purges some entries whose time is over, and returns how many it looked at. What is pinned is kept longer."""
@@ -173,17 +173,19 @@ async def _begin(tx: Transaction, trash_id: int) -> None:
     await trash.end(tx, trash_id)
 
 
-async def _end_empty(tx: Transaction, trash_id: int, actor: Actor) -> None:
+async def _end_empty(tx: Transaction, entry: Entry, actor: Actor) -> None:
     """The entry of a repository or project, when nothing is in it any more. Robots of the project go with it."""
     await tx.lock(locks.accounts())
-    if await trash.take(tx, trash_id) is None or await repositories.in_entry(tx, trash_id, limit=1):
+    if await trash.take(tx, entry.id) is None or await repositories.in_entry(tx, entry.id, limit=1):
         return
-    for robot_id, name, project_id in await principals.robots_in(tx, trash_id):
+    for robot_id, name, project_id in await principals.robots_in(tx, entry.id):
         await principals.remove(tx, robot_id)
         await events.record_change(tx, "robot.deleted", f"robot:{name}", actor, project_id=project_id)
-    await aliases.remove_of_projects(tx, trash_id)
-    await repositories.forget_entry(tx, trash_id)
-    await trash.remove(tx, trash_id)
+    await aliases.remove_of_projects(tx, entry.id)
+    await repositories.forget_entry(tx, entry.id)
+    await trash.remove(tx, entry.id)
+    if entry.kind == "project":
+        await events.record_change(tx, "project.purged", f"project:{entry.name}", actor, project_id=entry.project_id)
 
 
 async def _postpone(tx: Transaction, trash_id: int) -> None:

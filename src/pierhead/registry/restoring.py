@@ -177,6 +177,11 @@ class Restoring:
         count = await events.record_repositories(tx, "repository.restored", entry.id, actor, reason=reason)
         if self._copied:
             await copies.owe_repositories(tx, "pushed", entry.id)
+        if entry.kind == "project":
+            subject = f"project:{name}"
+            await events.record_change(
+                tx, "project.restored", subject, actor, project_id=entry.project_id, reason=reason
+            )
         await repositories.forget_entry(tx, entry.id)
         await trash.remove(tx, entry.id)
         return Restored(entry.kind, name, [], [], [], count)

@@ -152,6 +152,11 @@ class Trash:
         await repositories.hide_all(tx, trash_id)
         entry = await rows.find(tx, trash_id)
         assert entry is not None  # noqa: S101  it was just made
+        if entry.kind == "project":
+            subject = f"project:{entry.name}"
+            await events.record_change(
+                tx, "project.deleted", subject, actor, project_id=entry.project_id, reason=reason
+            )
         return entry
 
     async def purge(self, entry_id: int, *, actor: Actor) -> Listed:
@@ -182,14 +187,22 @@ class Trash:
         _, seconds = found
         return Window(self._deleting.keep // 1_000_000 if seconds is None else seconds, own=seconds is not None)
 
-    async def set_window(self, project: str, seconds: int | None) -> Window:
+    async def set_window(self, project: str, seconds: int | None, *, actor: Actor) -> Window:
         """For what is deleted from now on; None for what the settings say. Raises ProjectUnknown."""
 
         async def change(tx: Transaction) -> None:
-            project_id = await repositories.identify_project(tx, project)
-            if project_id is None:
+            await tx.lock(locks.accounts())
+            found = await repositories.window(tx, project)
+            if found is None:
                 raise ProjectUnknown(project)
+            project_id, before = found
+            if before == seconds:
+                return
             await repositories.set_window(tx, project_id, seconds)
+            details = {"before": before, "after": seconds}
+            await events.record_change(
+                tx, "project.window-set", f"project:{project}", actor, project_id=project_id, details=details
+            )
 
         await self._database.write(change)
         return await self.window(project)
