@@ -50,7 +50,7 @@ class Sealing:
             if not await self.seal():
                 break
             await self.sign()
-            # Others write too, and nobody waits for a seal: a tenth of the time is enough for some 1,000 events a second
+            # Others write too, and nobody waits for a seal: a tenth of the time is enough for 1,000 events a second
             # beside pushes, and what is more is sealed after them.
             await asyncio.sleep(min(1.0, _REST * (time.monotonic() - began)))
         await self.sign()
