@@ -20,29 +20,27 @@ profiles.load()
 
 pytest_plugins = ["tests.servers.fixtures"]
 
-_TABLES = (
-    "projects",
-    "blobs",
-    "doomed_keys",
-    "removed_keys",
-    "scrubs",
-    "manifest_contents",
-    "events",
-    "uploads",
-    "secrets",
-    "jobs",
-    "owed_copies",
-    "moves",
-    "holds",
-    "owed_marks",
-    "trash",
-    "principals",
-    "roles",
-    "signing_keys",
-    "audit_chain",
-    "audit_heads",
-    "audit_forwards",
-)
+# Only what has rows: TRUNCATE of all takes five times as long, since each of 150 files is made anew. Where there are
+# many rows it is what takes less. Triggers do not fire.
+_EMPTIED = """
+    SET session_replication_role = replica;
+    DO $$
+    DECLARE named text; filled boolean; many boolean;
+    BEGIN
+        FOR named IN SELECT quote_ident(tablename) FROM pg_tables
+            WHERE schemaname = 'public' AND tablename NOT IN ('pierhead_schema', 'access_epoch')
+        LOOP
+            EXECUTE format('SELECT EXISTS (SELECT 1 FROM %1$s), EXISTS (SELECT 1 FROM %1$s OFFSET 2000)', named)
+               INTO filled, many;
+            IF many THEN EXECUTE format('TRUNCATE %s CASCADE', named);
+            ELSIF filled THEN EXECUTE format('DELETE FROM %s', named);
+            END IF;
+        END LOOP;
+        PERFORM setval(format('%I.%I', schemaname, sequencename), start_value, false)
+           FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL;
+    END $$;
+    UPDATE access_epoch SET closed = NULL
+"""
 
 ANNOUNCED = pytest.StashKey[list[str]]()
 
@@ -66,8 +64,7 @@ def prepared_postgresql(postgresql: Cluster) -> Iterator[str]:
 @pytest.fixture
 def at_postgresql(prepared_postgresql: str) -> str:
     """The URL of a database with the schema and nothing else."""
-    emptied = f"TRUNCATE {', '.join(_TABLES)} RESTART IDENTITY CASCADE; UPDATE access_epoch SET closed = NULL"
-    sql(prepared_postgresql, emptied)
+    sql(prepared_postgresql, _EMPTIED)
     return prepared_postgresql
 
 
