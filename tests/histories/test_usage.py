@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from pierhead.errors import NotInTrash, PierheadError, Pinned, ProjectUnknown, RepositoryUnknown, StillNeeded
 from pierhead.metadata import repositories
-from pierhead.metadata.database import Copyable, Row, Transaction
+from pierhead.metadata.database import Row, Transaction
 from pierhead.metadata.postgresql import preparing
 from pierhead.metadata.sqlite import engine
 from pierhead.metadata.usage import Scope
@@ -219,7 +219,7 @@ def test_what_only_the_trash_keeps_is_what_emptying_it_frees(world: World) -> No
 async def both_ways(world: World, rows: "Rows") -> None:
     """At once and in stretches, whichever of them the database is asked in."""
     scopes = {Scope("registry", wide=True): None, **{Scope("repository", one): {one} for one in rows.repositories}}
-    async with cast(Copyable, world.databases[0]).snapshot() as tx:
+    async with world.databases[0].snapshot() as tx:
         for project in {row[2] for row in rows.repositories.values()}:
             identity = await repositories.identify_project(tx, project)
             if identity is not None:
