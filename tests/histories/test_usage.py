@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from pierhead.errors import NotInTrash, PierheadError, Pinned, ProjectUnknown, RepositoryUnknown, StillNeeded
+from pierhead.metadata import repositories
 from pierhead.metadata.database import Row, Transaction
 from pierhead.metadata.postgresql import preparing
 from pierhead.metadata.sqlite import engine
+from pierhead.metadata.usage import Scope
 from pierhead.models import Digest, RepositoryName
-from pierhead.registry.usage import Space
+from pierhead.registry.usage import Space, at_once, in_stretches
 from pierhead.settings import DatabaseSettings
 from tests.contracts.database import Place
 from tests.histories import deeds
@@ -122,6 +124,7 @@ async def push(world: World, name: str, work: Work, with_tags: list[str]) -> Non
 def test_of_each_scope_all_digests_are_counted_once_and_for_what_keeps_them(world: World) -> None:
     async def check(world: World) -> None:
         rows = await world.databases[0].read(Rows.read)
+        await both_ways(world, rows)
         usage = world.hands[0].registry.usage
         assert counted(await usage.of_registry()) == rows.counted(None)
         for project in {row[2] for row in rows.repositories.values()}:
@@ -211,6 +214,20 @@ def test_what_only_the_trash_keeps_is_what_emptying_it_frees(world: World) -> No
         assert told.unneeded.digests == 0
 
     tried(world, check)
+
+
+async def both_ways(world: World, rows: "Rows") -> None:
+    """At once and in stretches, whichever of them the database is asked in."""
+    scopes = {Scope("registry", wide=True): None, **{Scope("repository", one): {one} for one in rows.repositories}}
+    async with world.databases[0].snapshot() as tx:
+        for project in {row[2] for row in rows.repositories.values()}:
+            identity = await repositories.identify_project(tx, project)
+            if identity is not None:
+                for wide in (False, True):
+                    scopes[Scope("project", identity, wide=wide)] = rows.of_project(project)
+        for scope, within in scopes.items():
+            for measure in (at_once, in_stretches):
+                assert counted(await measure(tx, scope)) == rows.counted(within), (measure, scope)
 
 
 def counted(space: Space) -> dict[str, tuple[int, int]]:

@@ -96,6 +96,20 @@ async def test_a_project_of_many_repositories_is_counted_like_a_small_one(
         assert small.total.digests == small.exclusive.digests == 9
 
 
+async def test_what_only_the_trash_of_another_repository_needs_is_shared(place: Place, tmp_path: Path) -> None:
+    """It holds the blob no more, and lists it still."""
+    async with acting(place, tmp_path) as registry:
+        await push(registry, APP, "v1", "one")
+        away = await push(registry, OTHER, "v1", "other")
+        await registry.manifests.delete(OTHER, away, actor=ALICE)
+        await registry.blobs.delete(OTHER, digest_of(b"{}"), actor=ALICE)
+
+        for one in (APP, OTHER):
+            space = await registry.usage.of_repository(one)
+            assert (space.shared.digests, space.shared.bytes) == (1, len(b"{}"))
+            assert space.exclusive.digests == 1
+
+
 async def test_others_have_their_turn_while_the_whole_is_counted(at_sqlite: str, tmp_path: Path) -> None:
     async with acting(Place("sqlite", at_sqlite), tmp_path) as registry:
         await push(registry, APP, "v1", "one")

@@ -91,6 +91,11 @@ class Database(Protocol):
 class Copyable(Database, Protocol):
     """A database that whole registries are copied from and into, with transactions that stay open meanwhile."""
 
+    @property
+    def apart(self) -> bool:
+        """Whether statements run outside this process. Where they do not, everybody on its loop waits for each."""
+        ...
+
     def snapshot(self) -> AbstractAsyncContextManager[Transaction]:
         """Reads one state for as long as the block lasts, whoever writes meanwhile."""
         ...

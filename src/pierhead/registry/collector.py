@@ -192,15 +192,6 @@ class Collector:
                     told.add(one.freed.digest)
             after = named.last
 
-    async def remove_doomed(self) -> int:
-        """Removes the bytes of all doomed keys, and returns how many. What the store raised is raised at the end."""
-        removal, removed = _Removal(self._database, self._store, at_once=_HURRIED_KEYS_AT_ONCE), 0
-        while removal.more:
-            removed += await removal.step()
-        if removal.failures:
-            raise removal.failures[0]
-        return removed
-
     def _grace(self, hours: float | None) -> int:
         return int((self._settings.grace_hours if hours is None else hours) * _HOUR)
 

@@ -7,8 +7,9 @@ Rules
 - Of what is exclusive the trash has its part (nothing but what was deleted needs it), and so have blobs that no
   manifest needs: the collector comes for those by itself.
 
-Nothing is counted in advance. All is read from one state of the database, in portions between which others have
-their turn: a stretch of digests that is as long as is read in some milliseconds.
+Nothing is counted in advance. All is read from one state of the database. One that answers on the event loop is asked
+in portions between which others have their turn: a stretch of digests that is as long as is read in some milliseconds.
+A server is asked for everything at once, and finds its own way through it.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from pierhead.errors import ManifestUnknown, ProjectUnknown, RepositoryUnknown
-from pierhead.metadata import locks, repositories, tags
+from pierhead.metadata import locks, repositories, sums, tags
 from pierhead.metadata import manifests as manifest_rows
 from pierhead.metadata import usage as rows
 from pierhead.metadata.database import Copyable, Transaction
@@ -128,12 +129,15 @@ class Usage:
         """Raises RepositoryUnknown."""
         async with self._database.snapshot() as tx:
             scope = await _repository(tx, name)
-            space = await measured(tx, scope)
+            space = await self._measured(tx, scope)
             return Freeing(space, tuple(await _first_exclusive(tx, scope, limit)))
 
     async def _of(self, find: Callable[[Transaction], Awaitable[Scope]]) -> Space:
         async with self._database.snapshot() as tx:
-            return await measured(tx, await find(tx))
+            return await self._measured(tx, await find(tx))
+
+    async def _measured(self, tx: Transaction, scope: Scope) -> Space:
+        return await at_once(tx, scope) if self._database.apart else await in_stretches(tx, scope)
 
 
 async def _repository(tx: Transaction, name: RepositoryName) -> Scope:
@@ -152,8 +156,16 @@ async def _everything(_: Transaction) -> Scope:
     return Scope("registry", wide=True)
 
 
-async def measured(tx: Transaction, scope: Scope) -> Space:
+async def at_once(tx: Transaction, scope: Scope) -> Space:
     """All that a scope takes up. The transaction reads one state."""
+    space = Space()
+    space.add(await sums.blobs(tx, scope))
+    space.add(await sums.manifests(tx, scope))
+    return space
+
+
+async def in_stretches(tx: Transaction, scope: Scope) -> Space:
+    """The same, with turns for others."""
     space = Space()
 
     async def blobs(stretch: Stretch) -> int:

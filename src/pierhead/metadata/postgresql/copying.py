@@ -12,8 +12,10 @@ from pierhead.settings import DatabaseSettings
 _UNLIMITED = "".join(
     f"; SET LOCAL {name} = 0" for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
 )
-# To compile a statement takes longer than any of these.
-_SNAPSHOT = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY{_UNLIMITED}; SET LOCAL jit = off"
+# To compile a statement takes longer than any of these. Of memory some of them have use for more than the 4 MB that are
+# the default: without it a table of a million digests goes to the disk in many parts.
+_READING = "SET LOCAL jit = off; SET LOCAL work_mem = '32MB'"
+_SNAPSHOT = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY{_UNLIMITED}; {_READING}"
 _FILL = f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE{_UNLIMITED}; SET CONSTRAINTS ALL DEFERRED"
 # Ids that are given from now on come after those that were brought.
 _IDENTITIES = ("projects", "repositories", "manifests", "events", "tag_history", "trash", "pins")

@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 class PostgresqlDatabase:
     """Opens while the server is away, too: somebody has to say 503. Raises ConfigurationError where it is unfit."""
 
+    apart = True
+
     def __init__(self, settings: DatabaseSettings, *, observe: Callable[[Commit], None] = unobserved) -> None:
         self._settings = settings
         self._observe = observe

@@ -24,6 +24,8 @@ _ABSENT = object()
 
 
 class SqliteDatabase:
+    apart = False
+
     def __init__(self, path: Path, *, remembered: int = 65_536, observe: Callable[[Commit], None] = unobserved) -> None:
         self._path = path
         self._limit = remembered
