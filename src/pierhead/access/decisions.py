@@ -187,6 +187,8 @@ class Decisions:
         holder = await rows.holder(tx, principal.id)
         if holder is None or holder.disabled:
             raise Unauthenticated("this account is disabled")
+        if holder.gone:
+            raise Unauthenticated(f"this account is suspended: {holder.source} knows it no more")
         version = self._version(holder)
         if principal.version is not None and principal.version != version:
             raise Unauthenticated("the password was changed")
