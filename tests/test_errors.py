@@ -4,7 +4,14 @@ import pytest
 
 from pierhead import errors
 from pierhead.distribution.errors import OCI_ERRORS, oci_error
-from pierhead.errors import ConfigurationError, ForwardFailed, MoveFailed, PierheadError, TrailBroken
+from pierhead.errors import (
+    ConfigurationError,
+    DirectoryDoubtful,
+    ForwardFailed,
+    MoveFailed,
+    PierheadError,
+    TrailBroken,
+)
 
 # distribution-spec 1.1.1, "Error Codes".
 CODES = {
@@ -24,7 +31,7 @@ CODES = {
     "TOOMANYREQUESTS",
 }
 # Raised before anything is served, or by commands.
-NEVER_ON_THE_WIRE = {ConfigurationError, ForwardFailed, MoveFailed, TrailBroken}
+NEVER_ON_THE_WIRE = {ConfigurationError, DirectoryDoubtful, ForwardFailed, MoveFailed, TrailBroken}
 TREE = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, PierheadError)]
 
 

@@ -12,12 +12,17 @@ from pathlib import Path
 import uvloop
 
 from pierhead import __version__, backends, priority, worker
+from pierhead.access.ldap.directory import LdapDirectory
+from pierhead.access.leavers import Leavers
 from pierhead.jobs import kinds
+from pierhead.jobs.kind import Kind
 from pierhead.jobs.runner import Runner
+from pierhead.metadata.database import Database
 from pierhead.observability import logs
 from pierhead.observability.observability import Observability
 from pierhead.registry.registry import Registry
 from pierhead.settings import Settings
+from pierhead.source_settings import LdapSettings
 from pierhead.worker import RETIRE_SIGNAL
 
 # What a drain leaves for giving jobs back, before the supervisor has no more patience.
@@ -53,7 +58,12 @@ class Background:
         await stack.enter_async_context(database)
         store = await stack.enter_async_context(backends.store(settings, metrics.stored))
         registry = Registry(database, store, settings, copies=backends.copies(settings, store), observe=metrics)
-        known = kinds.known(registry, database, settings.jobs, metrics, settings.tokens)
+        rechecks = [
+            _recheck(stack.enter_context(LdapDirectory(told)), told, database)
+            for told in settings.ldap
+            if told.recheck_minutes
+        ]
+        known = kinds.known(registry, database, settings.jobs, metrics, settings.tokens, rechecks=rechecks)
         return Runner(database, known, settings.jobs, ended=metrics.job_ended, counted=metrics.jobs_counted)
 
     def _obey_signals(self, runner: Runner) -> None:
@@ -67,6 +77,11 @@ class Background:
         loop.add_signal_handler(signal.SIGTERM, stop)
         loop.add_signal_handler(signal.SIGINT, stop)
         loop.add_signal_handler(RETIRE_SIGNAL, runner.stop, _patience(server.reload_drain_seconds))
+
+
+def _recheck(directory: LdapDirectory, told: LdapSettings, database: Database) -> Kind:
+    leavers = Leavers(database, directory, share=told.leavers_share)
+    return kinds.recheck(told.name, leavers, minutes=told.recheck_minutes)
 
 
 def _patience(drain: float) -> float:

@@ -29,6 +29,7 @@ PierheadError
 │                           SignInUnavailable
 ├── BlobMissing
 ├── ForwardFailed · TrailBroken   of the audit trail: never on the wire
+├── DirectoryDoubtful       of a job: never on the wire
 ├── MoveFailed              of a registry into another one: never on the wire
 └── ConfigurationError      every mistake of the configuration, or a store that may not be served
 
@@ -387,6 +388,16 @@ class TrailBroken(PierheadError):
 
 class MoveFailed(PierheadError):
     """the registry could not be copied"""
+
+
+class DirectoryDoubtful(PierheadError):
+    """the directory knows too many of its people no more; nobody was suspended"""
+
+    def __init__(self, source: str, missing: int, people: int) -> None:
+        super().__init__(
+            f"{source} knows {missing} of {people} users no more; nobody was suspended. Look at base_dn and filter "
+            f"with `pierhead ldap check`; where they did leave, raise its setting leavers_share for a while"
+        )
 
 
 class ConfigurationError(PierheadError):

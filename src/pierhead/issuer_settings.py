@@ -156,6 +156,12 @@ class OidcSettings(Table):
     onboarding: bool = Field(
         default=True, description="Whether somebody new gets an account by signing in; false: only who has one may."
     )
+    renew_days: int = Field(
+        default=0,
+        ge=0,
+        le=3650,
+        description="Whoever did not sign in at the pages for so long has to before tokens count again; 0: never.",
+    )
 
 
 class KeylessSettings(Table):

@@ -119,6 +119,18 @@ class LdapSettings(Table):
     admin_groups: Texts = Field(default=(), description="Groups whose members administer the registry.")
     auditor_groups: Texts = Field(default=(), description="Groups whose members read everything and change nothing.")
     teams: Names = Field(default={}, description="Which team a group's members belong to.")
+    recheck_minutes: float = Field(
+        default=60,
+        ge=0,
+        le=60 * 24 * 30,
+        description="Who signed in once is looked up again so often: whom it knows no more is suspended. 0: never.",
+    )
+    leavers_share: float = Field(
+        default=0.2,
+        gt=0,
+        le=1,
+        description="Where it knows more than this part of them no more at once, and 5 at least, nobody is suspended.",
+    )
     connect_seconds: float = Field(
         default=3, ge=0.1, le=60, description="A connection to an address, and TLS on it, must be made within so long."
     )

@@ -11,9 +11,10 @@ from pierhead.access.decisions import Decisions, Given
 from pierhead.access.principal import ANONYMOUS, Principal
 from pierhead.access_settings import AccessSettings, CertificateSettings, ProjectSettings
 from pierhead.errors import Unauthenticated
+from pierhead.issuer_settings import OidcSettings
 from pierhead.metadata.database import Database
 from pierhead.models import RepositoryName
-from pierhead.settings import Settings
+from pierhead.settings import ServerSettings, Settings
 from pierhead.verbs import Verb
 from tests.access.hashed import fast, write
 from tests.access.people import People, as_user
@@ -235,6 +236,45 @@ async def test_who_left_the_htpasswd_file_is_let_in_by_none_of_his_tokens(either
         for headers in (by_token, basic):
             with pytest.raises(Unauthenticated):
                 await access.admit(headers, "::1", HERE)
+
+
+async def test_who_signed_in_at_the_issuer_too_long_ago_has_to_do_so_again(either: Database) -> None:
+    people = People(either)
+    alice, bob = await people.user("alice", source="oidc:staff"), await people.user("bob", source="oidc:partners")
+    for one in (alice, bob):
+        await people.grant(one, "reader", await people.project(f"team{one}"))
+    server, issuer = ServerSettings(public_url="https://r.example"), {"issuer": "https://i.example", "client_id": "x"}
+    tables = (OidcSettings(name="staff", renew_days=30, **issuer), OidcSettings(name="partners", **issuer))  # type: ignore[arg-type]  # parsed
+    with Access(either, SETTINGS.model_copy(update={"server": server, "oidc": tables})) as access:
+        tokens = {one: (await people.token(one)).encode() for one in (alice, bob)}
+
+        async def pulls(one: int) -> bool:
+            name = RepositoryName(f"team{one}/app")
+            return Verb.PULL in (await access.admit([(b"authorization", b"Bearer " + tokens[one])], "::1", name)).verbs
+
+        async def seen(days: float, *, more: float = 0) -> None:
+            at = int((time.time() - days * 86400 + more) * 1e6)
+            await people.run("UPDATE principals SET seen_at = :at", at=at)
+
+        await seen(30, more=1)
+        assert [await pulls(one) for one in (alice, alice, bob)] == [True] * 3  # the second time it could be remembered
+        time.sleep(1.1)  # noqa: ASYNC251  nothing else runs
+        with pytest.raises(Unauthenticated, match=r"too long since .* sign in at https://r\.example/sign-in"):
+            await pulls(alice)
+        assert await pulls(bob)
+        await seen(0)
+        assert await pulls(alice)
+
+
+async def test_who_was_never_seen_counts_from_when_his_account_was_made(either: Database) -> None:
+    people = People(either)
+    alice = as_user(await people.user("alice", source="oidc:staff"), source="oidc:staff")
+    decisions = Decisions(either, Given(renew_days={"oidc:staff": 1}))
+
+    with pytest.raises(Unauthenticated, match="sign in at /sign-in"):
+        await decisions.rights(alice)
+    await people.run("UPDATE principals SET made_at = :at", at=int(time.time() * 1e6))
+    await decisions.rights(alice)
 
 
 async def test_a_team_that_a_setting_names_for_a_group_counts_for_its_members(either: Database) -> None:

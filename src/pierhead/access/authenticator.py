@@ -209,7 +209,7 @@ class Access:
         """The same, right after the epoch was read. Remembered while it lasts: clients ask for the same few places."""
         key = id(principal), asked
         known: Admitted | None = self.decisions.standings.get(key)
-        # Of a token that ends nothing is remembered, and a principal is the same while its credential is.
+        # Of what ends by itself nothing is remembered, and a principal is the same while its credential is.
         if known is not None and known.principal is principal and not fresh:
             return known
         rights = await self.decisions.rights(principal, open_mode=open_mode)
@@ -222,7 +222,8 @@ class Access:
             with suppress(Unavailable):
                 place = await self.decisions.place(asked, anew=True)
         admitted = Admitted(principal, rights, place, _narrow(rights.held(place), principal, asked, place), fresh)
-        if rights.until is None and not fresh and state == self.decisions.state and Verb.PULL in rights.held(place):
+        lasts = rights.until is None and rights.renewal is None
+        if lasts and not fresh and state == self.decisions.state and Verb.PULL in rights.held(place):
             self.decisions.stand(key, admitted)
         return admitted
 

@@ -27,6 +27,7 @@ from pierhead.verbs import ROLES, Verb
 
 _REMEMBERED = 65_536
 _STANDINGS = 8192
+_DAY = 86_400_000_000  # microseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,9 @@ class Given:
     group_teams: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     # name of a rule -> role and scope that it gives to workflows
     rules: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    # source -> days after which whoever signs in there has to do so again
+    renew_days: Mapping[str, int] = field(default_factory=dict)
+    sign_in: str = "/sign-in"  # where that is
 
     @classmethod
     def by(cls, settings: Settings) -> Self:
@@ -59,7 +63,14 @@ class Given:
             },
             group_teams={source: told.teams for source, told in directories.items()},
             rules={rule.name: (rule.role, rule.scope) for rule in settings.keyless},
+            renew_days={f"oidc:{told.name}": told.renew_days for told in settings.oidc if told.renew_days},
+            sign_in=f"{settings.server.public_url or ''}/sign-in",
         )
+
+    def renewal(self, holder: Holder) -> int | None:
+        """When somebody has to sign in again, in microseconds since 1970."""
+        days = self.renew_days.get(holder.source) if holder.kind == "user" else None
+        return holder.seen_at + days * _DAY if days else None
 
     def to(self, name: str, source: str, groups: tuple[str, ...]) -> list[Grant]:
         """To a user."""
@@ -151,15 +162,18 @@ class Decisions:
             return self._open
         key = (principal.id, principal.token, principal.version, principal.rule)
         found = self._rights.get(key)
-        if found is None:
+        # A sign-in changes no right and so no epoch, but it may have been renewed.
+        if found is None or _over(found.renewal):
             forgotten = self._forgotten
             found = await self._read(principal)
             if forgotten == self._forgotten:  # else it may be of before
                 if len(self._rights) >= _REMEMBERED:
                     self._rights.clear()
                 self._rights[key] = found
-        if found.until is not None and found.until < time.time() * 1e6:
+        if _over(found.until):
             raise Unauthenticated("this token has expired")
+        if _over(found.renewal):
+            raise Unauthenticated(f"too long since your last sign-in at the pages: sign in at {self.given.sign_in}")
         return found
 
     async def place(self, name: RepositoryName, *, anew: bool = False) -> Place:
@@ -187,6 +201,8 @@ class Decisions:
         holder = await rows.holder(tx, principal.id)
         if holder is None or holder.disabled:
             raise Unauthenticated("this account is disabled")
+        if holder.gone:
+            raise Unauthenticated(f"this account is suspended: {holder.source} knows it no more")
         version = self._version(holder)
         if principal.version is not None and principal.version != version:
             raise Unauthenticated("the password was changed")
@@ -198,6 +214,7 @@ class Decisions:
             tuple(grants),
             pulls_everything=self.given.anonymous_pulls,
             until=ticket.expires_at if ticket else None,
+            renewal=self.given.renewal(holder),
             bounds=bounds_of(ticket) if ticket else None,
         )
 
@@ -229,6 +246,10 @@ class Decisions:
         if holder.kind == "user":
             found += await rows.granted(tx, None)
         return found
+
+
+def _over(moment: int | None) -> bool:
+    return moment is not None and moment < time.time() * 1e6
 
 
 async def _ruled(tx: Transaction, role: str, scope: str, through: str) -> Grant | None:

@@ -46,6 +46,7 @@ class Rights:
     everything: bool = False  # the open mode
     pulls_everything: bool = False  # --allow-anonymous beside accounts
     until: int | None = None  # microseconds since 1970: when its credential ends
+    renewal: int | None = None  # when its owner has to sign in again, for any credential of his to count
     bounds: "TokenBounds | None" = None  # of the token that it signed in with, also where a bearer token came of it
     _held: dict[Place, Verbs] = field(default_factory=dict, compare=False, repr=False)
 

@@ -9,7 +9,7 @@ from pierhead.access_settings import ProjectSettings
 from pierhead.accounts import names
 from pierhead.accounts.projects import personal
 from pierhead.errors import Unauthenticated, Unavailable
-from pierhead.metadata import locks, sign_ins
+from pierhead.metadata import events, locks, sign_ins
 from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.sign_ins import Named, SignedIn
 from pierhead.models import Actor
@@ -64,6 +64,11 @@ class Users:
         if self._personal:
             await tx.lock(locks.accounts())
         found = await sign_ins.remember(tx, told)
-        if found is not None and self._personal:
-            await personal(tx, found.id, found.name, Actor(found.name, told.source, id=found.id))
+        if found is None:
+            return None
+        actor = Actor(found.name, told.source, id=found.id)
+        if found.returned:
+            await events.record_change(tx, "user.returned", f"user:{found.name}", actor)
+        if self._personal:
+            await personal(tx, found.id, found.name, actor)
         return found

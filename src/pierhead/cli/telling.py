@@ -74,7 +74,12 @@ def principal(one: "Principal") -> dict[str, Any]:
         "disabled_at": _json_when(one.disabled_at),
     }
     if one.kind == "user":
-        told |= {"email": one.email, "password": one.has_password, "second_factor": one.has_second_factor}
+        told |= {
+            "gone_at": _json_when(one.gone_at),
+            "email": one.email,
+            "password": one.has_password,
+            "second_factor": one.has_second_factor,
+        }
     if one.kind == "team":
         told |= {"group": None if one.source == "local" else one.subject}
     if one.kind == "robot":
@@ -83,7 +88,9 @@ def principal(one: "Principal") -> dict[str, Any]:
 
 
 def state(one: "Principal") -> str:
-    return "disabled" if one.disabled_at is not None else "enabled"
+    if one.disabled_at is not None:
+        return "disabled"
+    return "enabled" if one.gone_at is None else "suspended"
 
 
 def scope(grant: "Grant") -> str:

@@ -1,10 +1,11 @@
 """The kinds of jobs that there are: what each does, and when."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import aclosing
 from functools import partial
 from typing import Protocol
 
+from pierhead.access.leavers import Leavers
 from pierhead.access_settings import TokenSettings
 from pierhead.accounts.refresh_tokens import RefreshTokens
 from pierhead.accounts.signing_keys import SigningKeys
@@ -57,6 +58,8 @@ def known(
     settings: JobSettings,
     told: Told | None = None,
     tokens: TokenSettings | None = None,
+    *,
+    rechecks: Iterable[Kind] = (),
 ) -> dict[str, Kind]:
     """By their names. What a store has no use for is left out."""
     told, tokens = told or _Nobody(), tokens or TokenSettings()
@@ -72,6 +75,7 @@ def known(
         forget_jobs(database, settings),
         seal_events(registry.audit, told),
         prune_events(registry.audit),
+        *rechecks,
         *([forward_events(registry.audit)] if registry.audit.forwarding.on else []),
         *([scrub_blobs(registry.scrub, told)] if registry.scrub.on else []),
         *([copy_manifests(registry.copies)] if registry.copies else []),
@@ -181,6 +185,15 @@ def forget_tokens(refresh: RefreshTokens) -> Kind:
             pass
 
     return Kind("tokens.forget", perform, every=_HOUR, wanted=refresh.any_over)
+
+
+def recheck(name: str, leavers: Leavers, *, minutes: float) -> Kind:
+    """The people of one directory: a kind of its own, so that none waits for another that is down."""
+
+    async def perform(_: Job) -> None:
+        await leavers.look()
+
+    return Kind(f"ldap.recheck.{name}", perform, every=minutes * _MINUTE, wanted=leavers.any)
 
 
 def seal_events(audit: Audit, told: Told) -> Kind:

@@ -9,7 +9,7 @@ Kind = Literal["user", "team", "robot"]
 
 _SELECT = """
     SELECT principals.id, kind, principals.name, source, subject, principals.project_id, projects.name, display, email,
-           made_at, seen_at, disabled_at,
+           made_at, seen_at, disabled_at, gone_at,
            EXISTS (SELECT 1 FROM passwords WHERE principal_id = principals.id),
            EXISTS (SELECT 1 FROM second_factors WHERE principal_id = principals.id AND proven_at IS NOT NULL)
       FROM principals LEFT JOIN projects ON projects.id = principals.project_id
@@ -29,7 +29,8 @@ class Principal:
     email: str
     made_at: int
     seen_at: int | None
-    disabled_at: int | None
+    disabled_at: int | None  # by an administrator
+    gone_at: int | None  # its source knows it no more
     has_password: bool
     has_second_factor: bool
 

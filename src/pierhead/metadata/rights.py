@@ -26,6 +26,8 @@ class Holder:
     source: str
     groups: tuple[str, ...]
     disabled: bool
+    gone: bool  # its source knows it no more
+    seen_at: int  # signed in last, or made
     version: int  # of its password; 0 where it has none
 
 
@@ -69,7 +71,8 @@ async def close(tx: Transaction) -> None:
 async def holder(tx: Transaction, principal_id: int) -> Holder | None:
     row = await tx.fetch_one(
         """
-        SELECT principals.id, kind, name, source, groups, disabled_at, coalesce(passwords.version, 0)
+        SELECT principals.id, kind, name, source, groups, disabled_at, gone_at, coalesce(seen_at, made_at),
+               coalesce(passwords.version, 0)
           FROM principals LEFT JOIN passwords ON passwords.principal_id = principals.id
          WHERE principals.id = :id
         """,
@@ -77,8 +80,9 @@ async def holder(tx: Transaction, principal_id: int) -> Holder | None:
     )
     if row is None:
         return None
-    found, kind, name, source, groups, disabled_at, version = row
-    return Holder(found, kind, name, source, tuple(json.loads(groups)), disabled_at is not None, version)
+    found, kind, name, source, groups, disabled_at, gone_at, seen_at, version = row
+    disabled, gone = disabled_at is not None, gone_at is not None
+    return Holder(found, kind, name, source, tuple(json.loads(groups)), disabled, gone, seen_at, version)
 
 
 async def named(tx: Transaction, name: str) -> Holder | None:

@@ -13,7 +13,8 @@ CREATE TABLE principals (
     groups      TEXT NOT NULL, -- JSON: those that its source told at the last sign-in
     made_at     INTEGER NOT NULL,
     seen_at     INTEGER, -- signed in last
-    disabled_at INTEGER
+    disabled_at INTEGER, -- by an administrator
+    gone_at     INTEGER -- its source knows it no more
 );
 CREATE INDEX principals_by_subject ON principals (source, subject);
 CREATE INDEX principals_by_project ON principals (project_id) WHERE project_id IS NOT NULL;
@@ -143,7 +144,7 @@ CREATE TABLE access_epoch (
 INSERT INTO access_epoch (one, number) VALUES (1, 1);
 CREATE TRIGGER principals_count_insert AFTER INSERT ON principals
 BEGIN UPDATE access_epoch SET number = number + 1; END;
-CREATE TRIGGER principals_count_update AFTER UPDATE OF name, source, subject, project_id, groups, disabled_at
+CREATE TRIGGER principals_count_update AFTER UPDATE OF name, source, subject, project_id, groups, disabled_at, gone_at
     ON principals
 BEGIN UPDATE access_epoch SET number = number + 1; END;
 CREATE TRIGGER principals_count_delete AFTER DELETE ON principals

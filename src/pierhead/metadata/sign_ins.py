@@ -55,6 +55,7 @@ class Named:
 
     id: int
     name: str
+    returned: bool = False  # its source knew it no more for a while
 
 
 async def remember(tx: Transaction, told: SignedIn) -> Named | None:
@@ -62,7 +63,7 @@ async def remember(tx: Transaction, told: SignedIn) -> Named | None:
     groups = json.dumps(sorted(told.groups))
     row = await tx.fetch_one(
         """
-        SELECT id, name, display, email, groups, coalesce(seen_at, 0) + :every < clock_us()
+        SELECT id, name, coalesce(seen_at, 0) + :every < clock_us()
           FROM principals WHERE source = :source AND subject = :subject AND kind = 'user'
         """,
         source=told.source,
@@ -72,17 +73,68 @@ async def remember(tx: Transaction, told: SignedIn) -> Named | None:
     if row is None:
         return await _add(tx, told, groups)
     found: int = row[0]
-    if (row[2], row[3], row[4]) != (told.display, told.email, groups):
-        await tx.execute(
-            "UPDATE principals SET display = :display, email = :email, groups = :groups WHERE id = :id",
-            id=found,
-            display=told.display,
-            email=told.email,
-            groups=groups,
-        )
-    if row[5]:
+    returned = await renew(tx, found, told)
+    if row[2]:
         await tx.execute("UPDATE principals SET seen_at = clock_us() WHERE id = :id", id=found)
-    return Named(found, row[1])
+    return Named(found, row[1], returned)
+
+
+async def renew(tx: Transaction, principal_id: int, told: SignedIn) -> bool:
+    """What its source says of a user today. Whether it had known him no more."""
+    await tx.execute(
+        """
+        UPDATE principals SET display = :display, email = :email, groups = :groups
+         WHERE id = :id AND (display <> :display OR email <> :email OR groups <> :groups)
+        """,
+        id=principal_id,
+        display=told.display,
+        email=told.email,
+        groups=json.dumps(sorted(told.groups)),
+    )
+    return bool(
+        await tx.execute("UPDATE principals SET gone_at = NULL WHERE id = :id AND gone_at IS NOT NULL", id=principal_id)
+    )
+
+
+async def suspend(tx: Transaction, principal_id: int, *, source: str) -> bool:
+    """One whom his source knows no more; False where he is suspended already, or not of this source any more."""
+    return bool(
+        await tx.execute(
+            """
+            UPDATE principals SET gone_at = clock_us()
+             WHERE id = :id AND source = :source AND disabled_at IS NULL AND gone_at IS NULL
+            """,
+            id=principal_id,
+            source=source,
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A user of a source as he was told last."""
+
+    id: int
+    name: str
+    told: SignedIn
+    gone: bool
+
+
+async def page(tx: Transaction, source: str, *, after: int, limit: int) -> list[Known]:
+    """Users of a source with greater ids, in order, but for those that an administrator disabled."""
+    rows = await tx.fetch_all(
+        """
+        SELECT id, name, subject, display, email, groups, gone_at FROM principals
+         WHERE source = :source AND kind = 'user' AND disabled_at IS NULL AND id > :after ORDER BY id LIMIT :limit
+        """,
+        source=source,
+        after=after,
+        limit=limit,
+    )
+    return [
+        Known(found, name, SignedIn(source, name, subject, display, email, tuple(json.loads(groups))), gone is not None)
+        for found, name, subject, display, email, groups, gone in rows
+    ]
 
 
 async def known(tx: Transaction, told: SignedIn) -> Named | None:
@@ -101,7 +153,7 @@ async def unchanged(tx: Transaction, told: SignedIn) -> Named | None:
         """
         SELECT id, name FROM principals
          WHERE source = :source AND subject = :subject AND kind = 'user' AND display = :display AND email = :email
-           AND groups = :groups AND coalesce(seen_at, 0) + :every >= clock_us()
+           AND groups = :groups AND gone_at IS NULL AND coalesce(seen_at, 0) + :every >= clock_us()
         """,
         source=told.source,
         subject=told.subject,

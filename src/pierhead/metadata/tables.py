@@ -49,6 +49,7 @@ TABLES = (
             "made_at",
             "seen_at",
             "disabled_at",
+            "gone_at",
         ),
         name_column="name",
     ),

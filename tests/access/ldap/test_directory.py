@@ -1,6 +1,8 @@
 """Signing in with a real directory: who is let in, as whom, and who is not."""
 
 import asyncio
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,12 +124,21 @@ def test_the_filter_says_who_may_sign_in(company: Server) -> None:
 def test_somebody_is_found_without_a_password_until_they_are_gone(company: Server) -> None:
     company.add(f"dn: uid=gus,{PEOPLE}\nobjectClass: inetOrgPerson\nuid: gus\ncn: Gus\nsn: G\nuserPassword: gus\n")
     with LdapDirectory(settings(company)) as directory:
-        signed_in, found = asked(directory, "gus", "gus"), asyncio.run(directory.look_up("gus"))
+        signed_in = asked(directory, "gus", "gus")
+        assert signed_in is not None
+        look_up = partial(directory.look_up, "gus", signed_in.subject)
+        found = asyncio.run(look_up())
+        company.modify(f"dn: uid=gus,{PEOPLE}\nchangetype: modrdn\nnewrdn: uid=gustav\ndeleteoldrdn: 1\n")
+        renamed = asyncio.run(look_up())
+        company.add(f"dn: uid=gus,{PEOPLE}\nobjectClass: inetOrgPerson\nuid: gus\ncn: Another\nsn: G\n")
+        beside = asyncio.run(look_up())
+        company.remove(f"uid=gustav,{PEOPLE}")
+        gone = asyncio.run(look_up())
         company.remove(f"uid=gus,{PEOPLE}")
-        gone = asyncio.run(directory.look_up("gus"))
 
-    assert signed_in is not None
-    assert (found, gone) == (signed_in, None)
+    assert found == signed_in
+    assert renamed == beside == replace(signed_in, name="gustav")
+    assert gone is None
 
 
 def test_two_entries_for_one_name_let_nobody_in(company: Server) -> None:

@@ -1,9 +1,13 @@
 """The whole program, two real issuers, and people who come through their pages."""
 
 import re
+import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -49,7 +53,7 @@ def registry(oidc: Server, silent: Rogue, tmp_path_factory: pytest.TempPathFacto
     file = folder / "pierhead.toml"
     file.write_text(
         table("first", oidc.first, 'admin_groups = ["registry-admins"]')
-        + table("second", oidc.second, "onboarding = true")
+        + table("second", oidc.second, "onboarding = true", "renew_days = 30")
         + f'[[oidc]]\nname = "silent"\nissuer = "{silent.url}"\nclient_id = "x"\n'
         + "[outbound]\nseconds = 2\n"
     )
@@ -104,6 +108,39 @@ def test_each_issuer_has_people_of_its_own(browser: httpx.Client, registry: Runn
 
     assert sign_in(browser, oidc.second, "sub-bob").status_code == 303
     assert "bob" in browser.get("/account").text
+
+
+def test_who_stayed_away_too_long_comes_in_anew_and_his_token_counts_again(
+    browser: httpx.Client, registry: Running, oidc: Server
+) -> None:
+    sign_in(browser, oidc.second, "sub-bob")
+    token = made_token(registry, "bob")
+    before = httpx.get(f"{registry.url}/v2/", auth=("bob", token))
+    stay_away(registry, "bob", days=31)
+    paused, page = httpx.get(f"{registry.url}/v2/", auth=("bob", token)), browser.get("/account")
+    back = sign_in(browser, oidc.second, "sub-bob")
+    after = httpx.get(f"{registry.url}/v2/", auth=("bob", token))
+
+    assert [answer.status_code for answer in (before, paused, page, back, after)] == [200, 401, 303, 303, 200]
+    assert "sign in at /sign-in" in paused.text
+    assert browser.get("/account").status_code == 200
+
+
+def made_token(registry: Running, owner: str) -> str:
+    command = [sys.executable, "-m", "pierhead.cli.main", "token", "create", owner, "--name", "x"]
+    ran = subprocess.run(
+        [*command, "--data", str(registry.data)], check=True, capture_output=True, text=True, timeout=30
+    )
+    return ran.stdout.strip()
+
+
+def stay_away(registry: Running, name: str, *, days: int) -> None:
+    """Time passes for all that is remembered, too."""
+    with closing(sqlite3.connect(registry.data / "pierhead.db", timeout=30)) as connection:
+        changed = "UPDATE principals SET seen_at = seen_at - ? WHERE name = ?"
+        assert connection.execute(changed, (days * 86_400_000_000, name)).rowcount == 1
+        connection.execute("UPDATE access_epoch SET number = number + 1")
+        connection.commit()
 
 
 def test_an_answer_in_another_browser_lets_nobody_in(browser: httpx.Client, registry: Running, oidc: Server) -> None:

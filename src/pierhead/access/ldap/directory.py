@@ -68,9 +68,12 @@ class LdapDirectory:
             await asyncio.sleep(secrets.choice(took))
         return identity
 
-    async def look_up(self, name: str) -> Identity | None:
-        """Who has this name today, without a password: for what somebody holds beside one. Raises SourceUnavailable."""
-        return await self._in_thread(partial(self._found, name)) if _is_login(name) else None
+    async def look_up(self, name: str, subject: str) -> Identity | None:
+        """Who somebody is today, without a password: for what is held beside one. Under another name, if renamed.
+
+        None where the directory answers, and knows no such person. Raises SourceUnavailable.
+        """
+        return await self._in_thread(partial(self._found, name, subject))
 
     async def _in_thread(self, work: Callable[[float], T]) -> T:
         settings = self._settings
@@ -96,10 +99,12 @@ class LdapDirectory:
                 raise WrongPassword(person.name)
             return self._identity(person, ends)
 
-    def _found(self, login: str, ends: float) -> Identity | None:
+    def _found(self, name: str, subject: str, ends: float) -> Identity | None:
         """Runs in a thread."""
-        with self._told():
-            person = self._lookup.person(login, ends)
+        with self._told("somebody could not be looked up"):
+            person = self._lookup.person(name, ends) if _is_login(name) else None
+            if person is None or person.subject != subject:
+                person = self._lookup.of_subject(subject, ends)
             return self._identity(person, ends) if person is not None else None
 
     def _identity(self, person: "Person", ends: float) -> Identity:
@@ -114,11 +119,11 @@ class LdapDirectory:
         )
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _told(self, failed: str = "somebody could not sign in") -> Iterator[None]:
         try:
             yield
         except DirectoryRefused as error:
-            logger.error("%s: somebody could not sign in: %s", self.name, error)  # noqa: TRY400 - no fault of the program
+            logger.error("%s: %s: %s", self.name, failed, error)  # noqa: TRY400 - no fault of the program
             raise SourceUnavailable(f"{self.name}: {error}") from error
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pierhead.access.ldap.connection import Connection, Entry
 from pierhead.access.ldap.failures import DirectoryRefused
-from pierhead.access.ldap.filters import any_of, filled
+from pierhead.access.ldap.filters import any_of, escaped, filled
 from pierhead.access.ldap.servers import Servers
 from pierhead.source_settings import LdapSettings
 
@@ -50,12 +50,22 @@ class Lookup:
         self._group_filter = settings.group_filter or (_MEMBERS_IN_CHAIN if in_chain else _MEMBERS)
 
     def person(self, login: str, ends: float) -> Person | None:
+        return self._one(filled(self._settings.filter, login=login), ends)
+
+    def of_subject(self, subject: str, ends: float) -> Person | None:
+        """Somebody known before, whatever he is called today, as long as he may sign in."""
+        wanted = self._settings.subject_attribute
+        texts = [filled(f"({attribute}={{name}})", name=subject) for attribute in ((wanted,) if wanted else _SUBJECTS)]
+        texts += [text.replace(escaped(subject), guid) for text in texts if (guid := _guid(subject))]
+        # Any login: a presence where it stands alone, as it does in nearly every filter.
+        person = self._one(f"(&{self._settings.filter.replace('{login}', '*')}{any_of(texts)})", ends)
+        return person if person is not None and person.subject == subject else None
+
+    def _one(self, searched: str, ends: float) -> Person | None:
         settings = self._settings
         wanted = [settings.name_attribute, settings.display_attribute, settings.email_attribute]
         wanted += [settings.subject_attribute] if settings.subject_attribute else _SUBJECTS
-        found = self._search(
-            settings.base_dn, filled(settings.filter, login=login), wanted, ends, scope=settings.scope, limit=1
-        )
+        found = self._search(settings.base_dn, searched, wanted, ends, scope=settings.scope, limit=1)
         if len(found) > 1:
             raise DirectoryRefused(f"more than one entry is found for this name: {found[0].dn} and {found[1].dn}")
         return self._person(found[0]) if found else None
@@ -149,6 +159,14 @@ def _first(entry: Entry, attribute: str) -> str:
     """Of what is only shown: on one line, and not too long."""
     text = next(iter(entry.texts(attribute)), "")
     return "".join(letter if letter.isprintable() else " " for letter in text)[:_LONGEST_NAME]
+
+
+def _guid(subject: str) -> str:
+    """As the 16 bytes of an objectGUID, for a filter; nothing where it is none."""
+    try:
+        return "".join(f"\\{byte:02x}" for byte in UUID(subject).bytes_le)
+    except ValueError:
+        return ""
 
 
 def _identifier(value: bytes) -> str:

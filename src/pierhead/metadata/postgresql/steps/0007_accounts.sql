@@ -15,7 +15,8 @@ CREATE TABLE principals (
     groups      TEXT COLLATE "C" NOT NULL, -- JSON: those that its source told at the last sign-in
     made_at     BIGINT NOT NULL,
     seen_at     BIGINT, -- signed in last
-    disabled_at BIGINT
+    disabled_at BIGINT, -- by an administrator
+    gone_at     BIGINT -- its source knows it no more
 );
 CREATE INDEX principals_by_subject ON principals (source, subject);
 CREATE INDEX principals_by_project ON principals (project_id) WHERE project_id IS NOT NULL;
@@ -149,7 +150,8 @@ CREATE FUNCTION count_access() RETURNS TRIGGER LANGUAGE plpgsql
         UPDATE access_epoch SET number = number + 1 WHERE xmin <> CAST(pg_current_xact_id() AS xid);
         RETURN NULL;
     END $$;
-CREATE TRIGGER principals_count AFTER INSERT OR UPDATE OF name, source, subject, project_id, groups, disabled_at
+CREATE TRIGGER principals_count AFTER INSERT
+    OR UPDATE OF name, source, subject, project_id, groups, disabled_at, gone_at
     OR DELETE ON principals
     FOR EACH ROW EXECUTE FUNCTION count_access();
 CREATE TRIGGER passwords_count AFTER INSERT OR UPDATE OF version OR DELETE ON passwords
