@@ -180,3 +180,25 @@ async def test_too_many_leavers_at_once_are_taken_for_a_mistake(either: Database
 
     await Leavers(either, company, share=0.5).look()
     assert len(await gone(either)) == 5
+
+
+async def test_all_of_few_people_do_not_leave_at_once(either: Database) -> None:
+    company = Company("ann", "ben")
+    users = Users(either, ProjectSettings())
+    for identity in company.people.values():
+        await users.signed_in(identity)
+    company.people.clear()
+
+    with pytest.raises(DirectoryDoubtful):
+        await look(either, company)
+
+    assert await gone(either) == []
+
+
+async def test_a_directory_that_answers_about_none_of_few_is_said_to_be_silent(either: Database) -> None:
+    company = Company("ann")
+    await Users(either, ProjectSettings()).signed_in(company.people["ann"])
+    company.silent = {"ann"}
+
+    with pytest.raises(SignInUnavailable):
+        await look(either, company)

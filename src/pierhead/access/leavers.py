@@ -45,15 +45,20 @@ class Leavers:
 
     async def look(self) -> None:
         """One pass over the people of the directory, one after another. Raises SignInUnavailable, DirectoryDoubtful."""
-        self._silent, seen, after = 0, 0, 0
+        self._silent, asked, seen, after = 0, 0, 0, 0
         missing: list[Known] = []
         while portion := await self._page(after, _PORTION):
+            asked += len(portion)
             for known in portion:
                 seen += not known.gone
                 if not await self._knows(known) and not known.gone:
                     missing.append(known)
             after = portion[-1].id
-        if len(missing) >= _FEW and len(missing) > seen * self._share:
+        if asked and self._silent == asked:
+            raise SignInUnavailable(f"{self._directory.name} answered about nobody")
+        # Of few people one or two may well leave at once, and all of them hardly.
+        doubtful = len(missing) >= _FEW or 1 < len(missing) == seen
+        if doubtful and len(missing) > seen * self._share:
             raise DirectoryDoubtful(self._directory.name, len(missing), seen)
         for known in missing:
             await self._suspend(known)
