@@ -107,6 +107,16 @@ def announce(request: pytest.FixtureRequest) -> Callable[[str], None]:
     return request.config.stash.setdefault(ANNOUNCED, []).append
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Last those that look at what all others left."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What searches the traces of all others comes after them."""
+    items.sort(key=lambda item: item.nodeid.startswith("tests/leaks/"))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if lines := terminalreporter.config.stash.get(ANNOUNCED, []):
         terminalreporter.section("measured")
