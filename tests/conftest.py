@@ -112,11 +112,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What searches the traces of all others comes after them."""
-    items.sort(key=lambda item: item.nodeid.startswith("tests/leaks/"))
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if lines := terminalreporter.config.stash.get(ANNOUNCED, []):
         terminalreporter.section("measured")

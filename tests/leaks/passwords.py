@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 SHORTEST = 7  # below that a word is found by chance: in digests, in base64, within other words
@@ -42,6 +43,7 @@ def wanted() -> frozenset[str]:
     )
 
 
+@cache
 def used(folder: Path = Path(__file__).parents[1]) -> frozenset[str]:
     """Those in the source, short ones among them."""
     paths = [path for path in sorted(folder.rglob("*.py")) if path.parent.name != "leaks"]

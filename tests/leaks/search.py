@@ -18,9 +18,14 @@ from pierhead.accounts import secret
 
 _KINDS = re.compile(r".*\.log(\.\d+)?|.*\.jsonl|events(\.\d+)?|pierhead\.db(-wal)?|rows\.db(-wal)?")
 _FOREIGN = ("blobs", "uploads", "cas", "postgresql")  # large, and nobody's words but the clients'
-_SHAPES = (
-    rb"phd_(pat|robot|refresh)_[0-9]+_[0-9A-Za-z]{49}|eyJ[0-9A-Za-z_-]{8,}\.eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{16,}"
+_SHAPES = b"|".join(
+    [
+        rb"phd_(pat|robot|refresh)_[0-9]+_[0-9A-Za-z]{49}",
+        rb"eyJ[0-9A-Za-z_-]{8,}\.eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{16,}",
+        rb"[Aa]uthorization[\"']?[:=] ?[\"']?([Bb]asic|[Bb]earer) [0-9A-Za-z+/=._~-]{8,}",
+    ]
 )
+_HASHES = rb"\$argon2[a-z]*\$[^ ]+|\$2[aby]\$[0-9]+\$[./0-9A-Za-z]{53}"  # at home in databases, and nowhere else
 _BATCH = 500  # files that one grep is given
 
 
@@ -40,7 +45,7 @@ def leaks(paths: Collection[Path], passwords: Collection[str]) -> list[str]:
         raise ValueError("that would match everything")
     found = [f"{known[text]!r} in {path}" for path, text in _grep(paths, "-F", b"\n".join(known))]
     shaped = [(path, text) for path, text in _grep(paths, "-E", _SHAPES) if _is_secret(text)]
-    shaped += _grep([path for path in paths if ".db" not in path.suffix], "-E", _HASHES)
+    shaped += _grep([path for path in paths if not path.suffix.startswith(".db")], "-E", _HASHES)
     return sorted({*found, *(f"{text.decode(errors='replace')} in {path}" for path, text in shaped)})
 
 
