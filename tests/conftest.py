@@ -104,6 +104,11 @@ def announce(request: pytest.FixtureRequest) -> Callable[[str], None]:
     return request.config.stash.setdefault(ANNOUNCED, []).append
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Last those that look at what all others left."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if lines := terminalreporter.config.stash.get(ANNOUNCED, []):
         terminalreporter.section("measured")

@@ -70,7 +70,9 @@ def told(folder: Path) -> Iterator[tuple[Running, Told, dict[str, bytes]]]:
     accounts = write(folder / "htpasswd", fast("carol", FILE))
     arguments = ("--workers", "1", "--htpasswd", str(accounts), "--access-log", "all", "--log-level", "debug")
     with serving(folder / "data", *arguments) as running:
-        told = Told({"local password": LOCAL, "changed password": CHANGED, "file's password": FILE, "guess": WRONG})
+        told = Told(
+            {"local password": LOCAL, "changed password": CHANGED, "file's password": FILE, "wrong password": WRONG}
+        )
         command(running, "user", "create", "alice", "--admin", "--password-stdin", given=LOCAL)
         made = command(running, "token", "create", "alice", "--name", "t", "--json")
         told.secrets["personal token"] = json.loads(made)["token"]

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 
 from tests import components
+from tests.leaks import passwords
 from tests.running import free_port
 from tests.servers import process
 
@@ -49,7 +50,7 @@ class Server:
 @contextmanager
 def azurite() -> Iterator[Server]:
     program = components.require("azurite-blob")
-    key = base64.b64encode(secrets.token_bytes(64)).decode()
+    key = passwords.drawn(base64.b64encode(secrets.token_bytes(64)).decode())
     with process.scratch("azurite") as folder:
         port = free_port()
         command: list[str | Path] = [program, "--blobPort", str(port), "--location", folder / "data"]

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 import httpx
 
 from tests import components
+from tests.leaks import passwords
 from tests.running import free_port
 from tests.servers import process
 
@@ -65,7 +66,7 @@ class Server:
 def s3(drive: Path | None = None) -> Iterator[Server]:
     """On a drive of its own, or on the given one."""
     program = components.require("minio")
-    keys = Keys("pierhead", secrets.token_hex(16))
+    keys = Keys("pierhead", passwords.drawn(secrets.token_hex(16)))
     with process.scratch("minio") as folder:
         port = free_port()
         server = Server(f"http://127.0.0.1:{port}", keys)
