@@ -69,7 +69,7 @@ def _metric(instrument: Instrument) -> str:
 
 
 def refusals() -> str:
-    never = (errors.ConfigurationError, errors.ForwardFailed, errors.MoveFailed)
+    never = (errors.ConfigurationError, errors.DirectoryDoubtful, errors.ForwardFailed, errors.MoveFailed)
     classes = [kind for kind in _tree(errors.PierheadError) if kind not in never]
     rows = {(status, code, kind.__doc__ or "") for kind in classes for code, status in [oci_error(kind.__new__(kind))]}
     lines = [_row(str(status), f"`{code}`", _unexpected(text)) for status, code, text in sorted(rows)]
