@@ -9,6 +9,7 @@ import pytest
 from pierhead.access.authenticator import Access
 from pierhead.access.decisions import Decisions, Given
 from pierhead.access.principal import ANONYMOUS, Principal
+from pierhead.access.rights import Rights
 from pierhead.access_settings import AccessSettings, CertificateSettings, ProjectSettings
 from pierhead.errors import Unauthenticated
 from pierhead.issuer_settings import OidcSettings
@@ -236,6 +237,31 @@ async def test_who_left_the_htpasswd_file_is_let_in_by_none_of_his_tokens(either
         for headers in (by_token, basic):
             with pytest.raises(Unauthenticated):
                 await access.admit(headers, "::1", HERE)
+
+
+async def test_what_was_read_before_a_change_is_not_remembered_after_it(
+    either: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = People(either)
+    alice = await people.user("alice")
+    project = await people.project("team")
+    await people.grant(alice, "reader", project)
+    principal, app = Principal("alice", "password", alice), RepositoryName("team/app")
+    with Access(either, SETTINGS) as access:
+        rights = access.decisions.rights
+
+        async def slow(asked: Principal, *, open_mode: bool = False) -> Rights:
+            """Another request of this process notices meanwhile that alice was disabled."""
+            found = await rights(asked, open_mode=open_mode)
+            await people.run("UPDATE principals SET disabled_at = 1 WHERE id = :id", id=alice)
+            await access.decisions.epoch()
+            return found
+
+        monkeypatch.setattr(access.decisions, "rights", slow)
+        assert Verb.PULL in (await access.standing(principal, app)).verbs
+        monkeypatch.setattr(access.decisions, "rights", rights)
+        with pytest.raises(Unauthenticated, match="disabled"):
+            await access.standing(principal, app)
 
 
 async def test_who_signed_in_at_the_issuer_too_long_ago_has_to_do_so_again(either: Database) -> None:

@@ -5,15 +5,18 @@ from dataclasses import replace
 import pytest
 
 from pierhead.access.decisions import Decisions, Given
+from pierhead.access.ldap.failures import DirectoryRefused
 from pierhead.access.leavers import Leavers
 from pierhead.access.principal import Principal
 from pierhead.access.sources import Identity, SourceUnavailable
 from pierhead.access.users import Users
 from pierhead.access_settings import ProjectSettings
+from pierhead.accounts import finding
 from pierhead.errors import DirectoryDoubtful, SignInUnavailable, Unauthenticated
 from pierhead.metadata import principals
-from pierhead.metadata.database import Database
+from pierhead.metadata.database import Database, Transaction
 from pierhead.metadata.principals import Principal as Row
+from tests.accounts.changing import OPERATOR
 
 pytestmark = pytest.mark.anyio
 
@@ -193,6 +196,58 @@ async def test_all_of_few_people_do_not_leave_at_once(either: Database) -> None:
         await look(either, company)
 
     assert await gone(either) == []
+
+
+async def test_who_is_left_of_few_is_not_suspended_after_the_others(either: Database) -> None:
+    company = Company("ann", "ben", "cat")
+    users = Users(either, ProjectSettings())
+    for identity in company.people.values():
+        await users.signed_in(identity)
+    del company.people["ann"], company.people["ben"]
+    await look(either, company)
+    company.people.clear()
+
+    with pytest.raises(DirectoryDoubtful):
+        await look(either, company)
+
+    assert await gone(either) == ["ann", "ben"]
+
+
+@pytest.mark.usefixtures("users")
+async def test_entries_that_cannot_be_read_do_not_keep_the_others_from_being_looked_at(
+    either: Database, company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unreadable = {f"user{number}" for number in range(7)}
+    look_up = company.look_up
+
+    async def refusing(name: str, subject: str) -> Identity | None:
+        if name in unreadable:
+            raise SourceUnavailable(name) from DirectoryRefused("no name")
+        return await look_up(name, subject)
+
+    monkeypatch.setattr(company, "look_up", refusing)
+    del company.people["user9"]
+
+    await look(either, company)
+
+    assert await gone(either) == ["user9"]
+
+
+async def test_an_administrator_ends_a_suspension_by_hand(either: Database) -> None:
+    company = Company("ann", "ben", "cat")
+    for identity in company.people.values():
+        await Users(either, ProjectSettings()).signed_in(identity)
+    del company.people["ann"]
+    await look(either, company)
+
+    await either.write(lambda tx: _enabled(tx, "ann"))
+
+    assert await gone(either) == []
+    assert (await events(either))[-1][0] == "user.enabled"
+
+
+async def _enabled(tx: Transaction, name: str) -> None:
+    await finding.set_disabled(tx, await finding.find(tx, name, "user"), disabled=False, by=OPERATOR)
 
 
 async def test_a_directory_that_answers_about_none_of_few_is_said_to_be_silent(either: Database) -> None:

@@ -212,10 +212,10 @@ class Access:
         # Of what ends by itself nothing is remembered, and a principal is the same while its credential is.
         if known is not None and known.principal is principal and not fresh:
             return known
+        state = self.decisions.state  # before rights are read, which may take long enough for another one to come
         rights = await self.decisions.rights(principal, open_mode=open_mode)
         if not asked:
             return Admitted(principal, rights, _NOWHERE, _narrow(rights.system, principal, "", _NOWHERE), fresh)
-        state = self.decisions.state
         place = await self.decisions.place(asked)
         if Verb.PULL not in rights.held(place):
             # It may have been made, and be public. Asked for what there is too: else the time it takes would tell.

@@ -30,6 +30,7 @@ _HEADERS = {"alg", "kid", "typ"}
 _CLAIMS = ["iss", "aud", "sub", "iat", "nbf", "exp", "jti", "access"]
 _SECOND = 1_000_000
 _ID_BYTES = 16
+_SHORT = 2048  # bytes of a token that is remembered as it is; memory is bounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +117,11 @@ class Bearers:
         """
         if not self._keys.fresh:
             return None  # `read` looks whether its key is still there
-        found = self._verified.get(token)
+        found = self._verified.get(self._key(token))
         return found[1] if found and self._keys.has(found[0]) else None
+
+    def _key(self, token: bytes) -> bytes:
+        return token if len(token) <= _SHORT else self._verified.mac(token)
 
     async def read(self, token: bytes) -> Principal:
         """Whose it is. Raises TokenInvalid."""
@@ -130,7 +134,7 @@ class Bearers:
         key, claims = await self._verify(token)
         principal = _principal(claims, key)
         left = claims["exp"] - self._keys.now() / _SECOND
-        self._verified.keep(token, (key.kid, principal), seconds=left)
+        self._verified.keep(self._key(token), (key.kid, principal), seconds=left)
         return principal
 
     async def _verify(self, token: bytes) -> tuple[Key, dict[str, Any]]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
+from pierhead.access.ldap.failures import DirectoryRefused
 from pierhead.access.sources import Identity, SourceUnavailable
 from pierhead.errors import DirectoryDoubtful, SignInUnavailable
 from pierhead.metadata import events, sign_ins
@@ -45,19 +46,20 @@ class Leavers:
 
     async def look(self) -> None:
         """One pass over the people of the directory, one after another. Raises SignInUnavailable, DirectoryDoubtful."""
-        self._silent, asked, seen, after = 0, 0, 0, 0
+        self._silent, asked, seen, absent, after = 0, 0, 0, 0, 0
         missing: list[Known] = []
         while portion := await self._page(after, _PORTION):
             asked += len(portion)
             for known in portion:
                 seen += not known.gone
-                if not await self._knows(known) and not known.gone:
-                    missing.append(known)
+                if not await self._knows(known):
+                    absent += 1
+                    missing += [] if known.gone else [known]
             after = portion[-1].id
         if asked and self._silent == asked:
             raise SignInUnavailable(f"{self._directory.name} answered about nobody")
         # Of few people one or two may well leave at once, and all of them hardly.
-        doubtful = len(missing) >= _FEW or 1 < len(missing) == seen
+        doubtful = len(missing) >= _FEW or 1 < absent == asked
         if doubtful and len(missing) > seen * self._share:
             raise DirectoryDoubtful(self._directory.name, len(missing), seen)
         for known in missing:
@@ -72,7 +74,8 @@ class Leavers:
             identity = await self._directory.look_up(known.name, known.told.subject)
         except SourceUnavailable as error:
             log.warning("a user could not be looked up", extra={"user": known.name, "reason": str(error)})
-            self._silent += 1
+            # What is wrong with one entry says nothing of the next.
+            self._silent += not isinstance(error.__cause__, DirectoryRefused)
             if self._silent >= _SILENT_AT_ONCE:
                 raise SignInUnavailable(str(error)) from error
             return True

@@ -19,7 +19,8 @@ async def find(tx: Transaction, name: str, *kinds: Kind) -> Principal:
 
 async def set_disabled(tx: Transaction, principal: Principal, *, disabled: bool, by: By) -> None:
     await require_no_less(tx, principal, by)
-    if (principal.disabled_at is not None) == disabled:
+    is_so = principal.disabled_at is not None if disabled else principal.disabled_at is principal.gone_at is None
+    if is_so:
         return
     await (rows.disable if disabled else rows.enable)(tx, principal.id)
     await record(tx, "disabled" if disabled else "enabled", principal, by)

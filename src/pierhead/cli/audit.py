@@ -108,6 +108,8 @@ def export(form: str, output: IO[str], **options: Any) -> None:
             async for event in events:
                 output.write(line(event))
         output.flush()
+        if await registry.audit.sealing.behind():
+            click.echo("many events were not sealed yet, and some of those are left out: export again", err=True)
 
     act(options, work)
 

@@ -193,7 +193,7 @@ def recheck(name: str, leavers: Leavers, *, minutes: float) -> Kind:
     async def perform(_: Job) -> None:
         await leavers.look()
 
-    return Kind(f"ldap.recheck.{name}", perform, every=minutes * _MINUTE, wanted=leavers.any)
+    return Kind(f"ldap.recheck.{name}", perform, every=minutes * _MINUTE, wanted=leavers.any, first_pause=10 * _MINUTE)
 
 
 def seal_events(audit: Audit, told: Told) -> Kind:

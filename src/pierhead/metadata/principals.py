@@ -107,7 +107,7 @@ async def disable(tx: Transaction, principal_id: int) -> None:
 
 
 async def enable(tx: Transaction, principal_id: int) -> None:
-    await tx.execute("UPDATE principals SET disabled_at = NULL WHERE id = :id", id=principal_id)
+    await tx.execute("UPDATE principals SET disabled_at = NULL, gone_at = NULL WHERE id = :id", id=principal_id)
 
 
 async def remove(tx: Transaction, principal_id: int) -> None:

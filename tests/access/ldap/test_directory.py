@@ -141,6 +141,16 @@ def test_somebody_is_found_without_a_password_until_they_are_gone(company: Serve
     assert gone is None
 
 
+def test_who_is_known_by_the_place_of_an_entry_is_found_there_whatever_the_name(company: Server) -> None:
+    with LdapDirectory(settings(company)) as directory:
+        found = asyncio.run(directory.look_up("of-old", f"uid=alice,{PEOPLE}"))
+        gone = asyncio.run(directory.look_up("of-old", f"uid=nobody-at-all,{PEOPLE}"))
+
+    assert found is not None
+    assert found.name == "alice"
+    assert gone is None
+
+
 def test_two_entries_for_one_name_let_nobody_in(company: Server) -> None:
     with pytest.raises(SourceUnavailable, match="more than one entry is found"):
         sign_in(settings(company, filter=BOTH_FILTERS), "twin@example.org", "two")

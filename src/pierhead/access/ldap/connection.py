@@ -52,7 +52,7 @@ _PASSWORD_REFUSED = frozenset(
     }
 )
 _SERVER_FAILED = frozenset({RESULT_BUSY, RESULT_UNAVAILABLE, RESULT_TIME_LIMIT_EXCEEDED})
-_SCOPES: dict[str, Literal["SUBTREE", "LEVEL"]] = {"subtree": "SUBTREE", "one": "LEVEL"}
+_SCOPES: dict[str, Literal["SUBTREE", "LEVEL", "BASE"]] = {"subtree": "SUBTREE", "one": "LEVEL", "base": "BASE"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +150,8 @@ class Connection:
                 time_limit=math.ceil(self._settings.operation_seconds),
             )
         code = self._code()
+        if code == RESULT_NO_SUCH_OBJECT and scope == "base":
+            return []
         if code != RESULT_SIZE_LIMIT_EXCEEDED:
             self._accept(code, f"the search below {base}")
         # References to other servers are left alone: nobody has said that those may be asked.

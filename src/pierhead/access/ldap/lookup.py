@@ -55,17 +55,24 @@ class Lookup:
     def of_subject(self, subject: str, ends: float) -> Person | None:
         """Somebody known before, whatever he is called today, as long as he may sign in."""
         wanted = self._settings.subject_attribute
+        any_login = self._settings.filter.replace("{login}", "*")
+        if not wanted and "=" in subject:  # no attribute of the entry was readable
+            return self._one(any_login, ends, base=subject)
         texts = [filled(f"({attribute}={{name}})", name=subject) for attribute in ((wanted,) if wanted else _SUBJECTS)]
-        texts += [text.replace(escaped(subject), guid) for text in texts if (guid := _guid(subject))]
+        texts += [text.replace(escaped(subject), guid) for text in texts if (guid := _octets(subject))]
         # Any login: a presence where it stands alone, as it does in nearly every filter.
-        person = self._one(f"(&{self._settings.filter.replace('{login}', '*')}{any_of(texts)})", ends)
-        return person if person is not None and person.subject == subject else None
+        person = self._one(f"(&{any_login}{any_of(texts)})", ends)
+        if person is not None and person.subject != subject:
+            raise DirectoryRefused(f"{person.dn} was {subject}, and is {person.subject} now (subject_attribute)")
+        return person
 
-    def _one(self, searched: str, ends: float) -> Person | None:
+    def _one(self, searched: str, ends: float, *, base: str | None = None) -> Person | None:
+        """Below the settings' base, or of the entry that is named."""
         settings = self._settings
         wanted = [settings.name_attribute, settings.display_attribute, settings.email_attribute]
         wanted += [settings.subject_attribute] if settings.subject_attribute else _SUBJECTS
-        found = self._search(settings.base_dn, searched, wanted, ends, scope=settings.scope, limit=1)
+        where, scope = (settings.base_dn, settings.scope) if base is None else (base, "base")
+        found = self._search(where, searched, wanted, ends, scope=scope, limit=1)
         if len(found) > 1:
             raise DirectoryRefused(f"more than one entry is found for this name: {found[0].dn} and {found[1].dn}")
         return self._person(found[0]) if found else None
@@ -161,12 +168,13 @@ def _first(entry: Entry, attribute: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text)[:_LONGEST_NAME]
 
 
-def _guid(subject: str) -> str:
-    """As the 16 bytes of an objectGUID, for a filter; nothing where it is none."""
+def _octets(subject: str) -> str:
+    """The bytes that `_identifier` may have made it of, for a filter: an objectGUID, or others that are no text."""
     try:
-        return "".join(f"\\{byte:02x}" for byte in UUID(subject).bytes_le)
+        octets = UUID(subject).bytes_le if "-" in subject else bytes.fromhex(subject)
     except ValueError:
         return ""
+    return "".join(f"\\{byte:02x}" for byte in octets)
 
 
 def _identifier(value: bytes) -> str:

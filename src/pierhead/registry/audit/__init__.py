@@ -17,11 +17,10 @@ from pierhead.models import Actor, Digest, RepositoryName, TagName
 from pierhead.registry.audit.chain import Statement
 from pierhead.registry.audit.forwarding import Forwarding
 from pierhead.registry.audit.notes import Notes
-from pierhead.registry.audit.sealing import Sealing
+from pierhead.registry.audit.sealing import BEHIND, Sealing
 from pierhead.registry.audit.verifying import Verified, verify
 
 _LOOKED_AT = 1000  # events that a page looks at, at least, where an index does not find all that is asked for
-_UNSEALED_SHOWN = 5000
 _INCARNATIONS = 20
 _NAME_LENGTH = 256
 
@@ -98,7 +97,7 @@ class Audit:
             if repository is not None:
                 known = await history.incarnations(tx, repository, limit=_INCARNATIONS)
                 asked = [replace(filters, repository_id=one.id) for one in known]
-            waiting = await trail.unsealed(tx, limit=_UNSEALED_SHOWN)
+            waiting = await trail.unsealed(tx, limit=BEHIND)
             found, ends = [], []
             for one in asked:
                 looked = size + 1 if one.by_index else max(2 * size, _LOOKED_AT)
@@ -107,7 +106,7 @@ class Audit:
                     ends.append(sealed[-1].place)
                 found += [event for event in sealed if one.fits(event)]
                 found += [event for event in waiting if one.fits(event) and _within(event, one, start)]
-            return _page(found, size, max(ends, default=None), catching_up=len(waiting) == _UNSEALED_SHOWN)
+            return _page(found, size, max(ends, default=None), catching_up=len(waiting) == BEHIND)
 
         return await self._database.read(page)
 
