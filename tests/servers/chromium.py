@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -21,7 +22,10 @@ class Browser:
     def wait_for(self, selector: str) -> None:
         """Until a page has it; fails with what the page has instead."""
         wait = WebDriverWait(self.driver, PATIENCE_SECONDS, poll_frequency=0.05)
-        wait.until(lambda driver: driver.find_elements(By.CSS_SELECTOR, selector), f"{selector}: {self.seen}")
+        try:
+            wait.until(lambda driver: driver.find_elements(By.CSS_SELECTOR, selector))
+        except TimeoutException as error:  # what is seen is asked for only now: before, the page may be changing
+            raise AssertionError(f"{selector}: {self.seen}") from error
 
     def click(self, selector: str) -> None:
         self.wait_for(selector)
@@ -33,7 +37,8 @@ class Browser:
 
     @property
     def seen(self) -> str:
-        return f"{self.driver.current_url}\n{self.driver.find_element(By.CSS_SELECTOR, 'body').text}"
+        text = self.driver.execute_script("return document.body ? document.body.innerText : ''")
+        return f"{self.driver.current_url}\n{text}"
 
 
 @contextmanager

@@ -130,7 +130,7 @@ def test_from_the_first_start_to_a_token_and_a_second_factor(browser: Browser, s
 
     browser.press("Sign out")
     browser.looks_right("sign-in")
-    browser.fill(name="admin", password="nonsense")
+    browser.fill(name="admin", password="wrong on purpose")
     browser.press("Sign in")
     browser.looks_right("sign-in-wrong")
     browser.fill(name="admin", password=PASSWORD)
