@@ -12,7 +12,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from tests import components
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 
 
 class Browser:

@@ -22,7 +22,7 @@ from tests.web.person import PASSWORD, setup_address
 
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars")
 WIDTHS = (1280, 390)
-_WAIT_SECONDS = 20
+_WAIT_SECONDS = 60
 
 
 class Browser:
